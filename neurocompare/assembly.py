@@ -1,0 +1,207 @@
+"""Neural data as plain ``xarray.DataArray``: how it is made, checked, averaged and aligned.
+
+Two shapes exist. Responses have dims ``presentation x neuroid`` with the non-index coords ``stimulus_id`` and
+``repetition`` on presentations and ``neuroid_id``, ``region``, ``subject`` on neuroids. Data published only as
+dissimilarities have dims ``subject x pair`` with the coords ``stimulus_1`` and ``stimulus_2`` on pairs, in the
+order of ``scipy.spatial.distance.pdist``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from neurocompare.errors import InputError
+
+
+def response_assembly(
+    values: np.ndarray,
+    stimulus_ids: Sequence[str],
+    *,
+    repetitions: Sequence[int] | None = None,
+    neuroid_ids: Sequence[str],
+    region: str,
+    subjects: Sequence[str] | str,
+    units: str,
+) -> xr.DataArray:
+    """Responses of neuroids to presentations.
+
+    Args:
+        values: ``(presentations, neuroids)``, in ``units``.
+        stimulus_ids: the stimulus of each presentation.
+        repetitions: which repetition of its stimulus each presentation was; all 0 where there was one.
+        neuroid_ids: one unique name per neuroid.
+        region: the brain region, one for all neuroids.
+        subjects: the subject of each neuroid, or one for all.
+        units: of the values, e.g. ``"spikes per 100 ms"``.
+    Raises:
+        InputError: as ``check_responses``.
+    """
+    n_presentations, n_neuroids = values.shape
+    subject_of = [subjects] * n_neuroids if isinstance(subjects, str) else list(subjects)
+    repetition_of = np.zeros(n_presentations, int) if repetitions is None else np.asarray(repetitions)
+    assembly = xr.DataArray(
+        np.asarray(values, dtype=np.float64),
+        dims=("presentation", "neuroid"),
+        coords={
+            "stimulus_id": ("presentation", np.asarray(stimulus_ids, dtype=str)),
+            "repetition": ("presentation", repetition_of),
+            "neuroid_id": ("neuroid", np.asarray(neuroid_ids, dtype=str)),
+            "region": ("neuroid", np.asarray([region] * n_neuroids)),
+            "subject": ("neuroid", np.asarray(subject_of, dtype=str)),
+        },
+        attrs={"units": units},
+    )
+    check_responses(assembly)
+    return assembly
+
+
+def rdm_assembly(
+    rdms: np.ndarray, stimulus_ids: Sequence[str], *, subjects: Sequence[str], measure: str
+) -> xr.DataArray:
+    """Dissimilarities per subject.
+
+    Args:
+        rdms: ``(subjects, pairs)``, pairs in ``pdist`` order.
+        stimulus_ids: the ``n`` stimuli, ``pairs = n (n - 1) / 2``.
+        subjects: one name per row.
+        measure: the dissimilarity, e.g. ``"1 - Pearson r"``.
+    Raises:
+        InputError: as ``check_rdms``, or the number of pairs does not fit the number of stimuli.
+    """
+    n = len(stimulus_ids)
+    if rdms.shape[1] != n * (n - 1) // 2:
+        raise InputError(f"{n} stimuli have {n * (n - 1) // 2} pairs, but the RDMs have {rdms.shape[1]}")
+    first, second = np.triu_indices(n, 1)
+    ids = np.asarray(stimulus_ids, dtype=str)
+    assembly = xr.DataArray(
+        np.asarray(rdms, dtype=np.float64),
+        dims=("subject", "pair"),
+        coords={
+            "subject": np.asarray(subjects, dtype=str),
+            "stimulus_1": ("pair", ids[first]),
+            "stimulus_2": ("pair", ids[second]),
+        },
+        attrs={"units": measure},
+    )
+    check_rdms(assembly)
+    return assembly
+
+
+def is_rdms(assembly: xr.DataArray) -> bool:
+    """Whether the data are dissimilarities (``subject x pair``) rather than responses."""
+    return "pair" in assembly.dims
+
+
+def stimulus_ids(assembly: xr.DataArray) -> list[str]:
+    """The distinct stimuli of an assembly, in order of first appearance."""
+    if is_rdms(assembly):
+        n = int(round((1 + np.sqrt(1 + 8 * assembly.sizes["pair"])) / 2))
+        return [str(assembly["stimulus_1"].values[0]), *map(str, assembly["stimulus_2"].values[: n - 1])]
+    return list(dict.fromkeys(map(str, assembly["stimulus_id"].values)))
+
+
+def check(assembly: xr.DataArray) -> None:
+    """Check an assembly of either shape; see ``check_responses`` and ``check_rdms``."""
+    (check_rdms if is_rdms(assembly) else check_responses)(assembly)
+
+
+def check_responses(assembly: xr.DataArray) -> None:
+    """Check a ``presentation x neuroid`` assembly.
+
+    Raises:
+        InputError: wrong dims, a missing coord, repeated neuroid ids, a value that is not finite, or a neuroid
+            that responds to every presentation alike.
+    """
+    _check_shape(assembly, ("presentation", "neuroid"), ("stimulus_id", "repetition", "neuroid_id"))
+    names = assembly["neuroid_id"].values
+    values, counts = np.unique(names, return_counts=True)
+    if counts.max() > 1:
+        raise InputError(
+            f"neuroid ids must be unique, but {values[counts.argmax()]!r} occurs {counts.max()} times"
+        )
+    bad = ~np.isfinite(assembly.values)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"responses must be finite, but {bad.sum()} are not (first: stimulus "
+            f"{assembly['stimulus_id'].values[row]!r}, neuroid {names[column]!r}); drop those presentations or neuroids"
+        )
+    flat = np.flatnonzero(np.ptp(assembly.values, axis=0) == 0)
+    if flat.size:
+        raise InputError(
+            f"{flat.size} of {names.size} neuroids respond to every presentation alike (first: {names[flat[0]]!r}), "
+            f"so no score is defined for them; drop them"
+        )
+
+
+def check_rdms(assembly: xr.DataArray) -> None:
+    """Check a ``subject x pair`` assembly.
+
+    Raises:
+        InputError: wrong dims, a missing coord, a value that is not finite, or a constant RDM.
+    """
+    _check_shape(assembly, ("subject", "pair"), ("subject", "stimulus_1", "stimulus_2"))
+    for subject, row in zip(assembly["subject"].values, assembly.values, strict=True):
+        if not np.isfinite(row).all():
+            raise InputError(
+                f"dissimilarities must be finite, but {(~np.isfinite(row)).sum()} of subject {subject!r} are not"
+            )
+        if np.ptp(row) == 0:
+            raise InputError(
+                f"the RDM of subject {subject!r} is constant, so no comparison is defined; drop it"
+            )
+
+
+def _check_shape(assembly: xr.DataArray, dims: tuple[str, ...], coords: tuple[str, ...]) -> None:
+    if assembly.dims != dims:
+        raise InputError(f"an assembly needs dims {dims}, but got {assembly.dims}")
+    missing = [name for name in coords if name not in assembly.coords]
+    if missing:
+        raise InputError(f"an assembly needs the coords {coords}, but {missing} are missing")
+    if assembly.size == 0:
+        raise InputError(f"an assembly needs data, but its shape is {assembly.shape}")
+
+
+def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
+    """The mean response to each stimulus, ``(stimuli, neuroids)``, stimuli in order of first appearance."""
+    ids = stimulus_ids(assembly)
+    index = {stimulus: row for row, stimulus in enumerate(ids)}
+    rows = np.asarray([index[str(s)] for s in assembly["stimulus_id"].values])
+    sums = np.zeros((len(ids), assembly.sizes["neuroid"]))
+    np.add.at(sums, rows, assembly.values)
+    neuroid_coords = {name: coord for name, coord in assembly.coords.items() if coord.dims == ("neuroid",)}
+    return xr.DataArray(
+        sums / np.bincount(rows)[:, None],
+        dims=("presentation", "neuroid"),
+        coords={
+            **neuroid_coords,
+            "stimulus_id": ("presentation", ids),
+            "repetition": ("presentation", np.zeros(len(ids), int)),
+        },
+        attrs=assembly.attrs,
+    )
+
+
+def check_stimuli_match(assembly: xr.DataArray, ids: Sequence[str]) -> None:
+    """Check that the stimuli at hand are those the brain saw.
+
+    Raises:
+        InputError: a stimulus of the assembly is not among ``ids``, or one of ``ids`` has no response.
+    """
+    recorded, given = set(stimulus_ids(assembly)), set(ids)
+    if len(given) != len(ids):
+        raise InputError(
+            f"stimulus ids must be unique, but {len(ids) - len(given)} of {len(ids)} occur again"
+        )
+    for missing, text in (
+        (recorded - given, "has responses but no stimulus"),
+        (given - recorded, "has no responses"),
+    ):
+        if missing:
+            raise InputError(
+                f"the stimuli do not match the assembly: {len(missing)} of {len(recorded | given)} ids differ; "
+                f"{min(missing)!r} {text}; pass the stimulus set that was shown"
+            )

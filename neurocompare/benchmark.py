@@ -1,0 +1,34 @@
+"""A benchmark: what the brain did, what it was shown, and how models are compared with it by default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import xarray as xr
+
+from neurocompare import assembly
+from neurocompare.stimuli import StimulusSet
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Neural data with its stimuli, named ``dataset.region``.
+
+    Attributes:
+        name: e.g. ``"cowley2023.V4"``.
+        data: responses (``presentation x neuroid``) or RDMs (``subject x pair``); see ``neurocompare.assembly``.
+        stimuli: exactly the stimuli that the data mention.
+        metric: the name of the metric used where none is asked for.
+        citation, licence: of the data, as found.
+    """
+
+    name: str
+    data: xr.DataArray
+    stimuli: StimulusSet
+    metric: str
+    citation: str
+    licence: str
+
+    def __post_init__(self) -> None:
+        assembly.check(self.data)
+        assembly.check_stimuli_match(self.data, self.stimuli.ids)

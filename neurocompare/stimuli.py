@@ -1,0 +1,116 @@
+"""Stimuli by id, and the declared way from a stimulus to a network's input."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from neurocompare.errors import InputError
+
+
+@dataclass(frozen=True)
+class StimulusSet:
+    """A named, ordered set of stimuli.
+
+    Attributes:
+        name: of the set.
+        ids: one unique string per stimulus.
+        open: from an id to the stimulus as recorded (``PIL.Image.Image`` for images).
+        table: what else is known of each stimulus (category, ...), indexed by id; may have no columns.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    open: Callable[[str], Any]
+    table: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(set(self.ids)) != len(self.ids):
+            raise InputError(f"stimulus set {self.name!r} repeats an id; ids must be unique")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def in_memory(self) -> StimulusSet:
+        """The same set, each stimulus decoded once and kept."""
+        return replace(self, open=functools.cache(self.open))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A sha256 over ids and decoded content: equal for equal stimuli, whatever file they came from."""
+        digest = hashlib.sha256()
+        for stimulus_id in self.ids:
+            content = np.ascontiguousarray(self.open(stimulus_id))
+            digest.update(f"{stimulus_id}\0{content.shape}\0{content.dtype}\0".encode())
+            digest.update(content.tobytes())
+        return digest.hexdigest()
+
+
+class Preprocess(Protocol):
+    """From a stimulus to a network's input; ``describe`` goes into provenance and into cell keys."""
+
+    def __call__(self, stimulus: Any) -> np.ndarray: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class ImagePreprocess:
+    """Resize (antialiased bicubic), scale to [0, 1], then normalise each channel.
+
+    Attributes:
+        height, width: of the network's input, in pixels.
+        mean, std: one per channel (one channel means grey), in units of [0, 1].
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __call__(self, stimulus: Image.Image) -> np.ndarray:
+        """The input for one image, float32 ``(channels, height, width)``."""
+        image = stimulus.convert("L" if len(self.mean) == 1 else "RGB")
+        if image.size != (self.width, self.height):
+            image = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
+        pixels = np.asarray(image, dtype=np.float32).reshape(self.height, self.width, len(self.mean)) / 255
+        normalised = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, for provenance."""
+        return {"kind": "image", "resample": "bicubic", **asdict(self)}
+
+
+def batches(
+    stimuli: StimulusSet, preprocess: Preprocess, size: int
+) -> list[tuple[slice, Callable[[], np.ndarray]]]:
+    """The inputs of a stimulus set in batches: where each belongs, and a function that makes it.
+
+    A failed decode names its stimulus.
+    """
+
+    def make(ids: Sequence[str]) -> np.ndarray:
+        return np.stack([_input(stimuli, preprocess, stimulus_id) for stimulus_id in ids])
+
+    starts = range(0, len(stimuli), size)
+    return [
+        (slice(i, min(i + size, len(stimuli))), functools.partial(make, stimuli.ids[i : i + size]))
+        for i in starts
+    ]
+
+
+def _input(stimuli: StimulusSet, preprocess: Preprocess, stimulus_id: str) -> np.ndarray:
+    try:
+        return preprocess(stimuli.open(stimulus_id))
+    except (OSError, SyntaxError) as error:  # what Pillow raises on a broken file
+        raise InputError(
+            f"stimulus {stimulus_id!r} of {stimuli.name!r} cannot be decoded: {error}"
+        ) from error

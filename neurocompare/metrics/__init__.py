@@ -1,0 +1,10 @@
+"""The metrics by name; what is in ``METRICS`` inherits the whole test battery."""
+
+from neurocompare.metrics.base import Ceiling, Metric, no_ceiling
+from neurocompare.metrics.ceiling import FORMULAS
+from neurocompare.metrics.encoding import Ridge
+from neurocompare.metrics.rsa import RSA, RSA_METRICS
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (Ridge(), *RSA_METRICS)}
+
+__all__ = ["FORMULAS", "METRICS", "RSA", "Ceiling", "Metric", "Ridge", "no_ceiling"]

@@ -1,0 +1,74 @@
+"""What a metric is, and what a ceiling is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import xarray as xr
+
+from neurocompare.representation import Representation
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The best score that the data's own noise allows.
+
+    Attributes:
+        value: what the metric's formula divides by; NaN where the data cannot give it.
+        lower, upper: the band to draw, in units of the raw score.
+        method: how it was estimated, or the reason why it could not be.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    method: str
+
+
+def no_ceiling(reason: str) -> Ceiling:
+    """A ceiling that cannot be estimated: NaN, never 1, with the reason."""
+    return Ceiling(NAN, NAN, NAN, f"not estimable: {reason}")
+
+
+class Metric(Protocol):
+    """Compares one layer with one benchmark's data.
+
+    Attributes:
+        name: its key in ``METRICS``.
+        label: of the raw score, for axes.
+        formula: the name of the normalization, a key of ``FORMULAS``.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def formula(self) -> str: ...
+
+    def score(self, representation: Representation, data: xr.DataArray) -> xr.DataArray:
+        """Raw scores: ``(subject,)`` or ``(split, neuroid)``.
+
+        Raises:
+            InputError: the metric is not defined for this layer or these data.
+        """
+        ...
+
+    def aggregate(self, raw: xr.DataArray) -> tuple[float, float]:
+        """One number for a raw score, and its standard error."""
+        ...
+
+    def ceiling(self, data: xr.DataArray) -> Ceiling:
+        """The ceiling of the aggregated score, from the data alone."""
+        ...
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Standard error of the mean (n - 1 in the variance); NaN for a single value."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else NAN

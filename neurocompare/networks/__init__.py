@@ -1,0 +1,18 @@
+"""Layered networks: explicit layers, and the architectures made of them."""
+
+from neurocompare.networks.activations import ACTIVATIONS
+from neurocompare.networks.architectures import ARCHITECTURES, build, convnet, mlp
+from neurocompare.networks.layers import Conv, Layer, LayeredNet, Linear, Trace
+
+__all__ = [
+    "ACTIVATIONS",
+    "ARCHITECTURES",
+    "Conv",
+    "Layer",
+    "LayeredNet",
+    "Linear",
+    "Trace",
+    "build",
+    "convnet",
+    "mlp",
+]

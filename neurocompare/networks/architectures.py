@@ -1,0 +1,101 @@
+"""The layered networks that every rule can train, rebuilt from a plain description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from neurocompare.errors import InputError, unknown_name
+from neurocompare.networks.activations import ACTIVATIONS
+from neurocompare.networks.layers import Conv, Layer, LayeredNet, Linear
+
+
+def convnet(
+    n_classes: int = 10,
+    *,
+    input_shape: Sequence[int] = (3, 32, 32),
+    channels: Sequence[int] = (32, 64, 128),
+    hidden: Sequence[int] = (256,),
+    activation: str = "relu",
+    seed: int = 0,
+) -> LayeredNet:
+    """Strided 3 x 3 convolutions, then fully connected layers; no pooling and no normalisation.
+
+    Without BatchNorm or pooling every rule in the package can train it, and no rule's score depends on how it treats
+    normalisation statistics.
+
+    Args:
+        n_classes: units of the linear readout.
+        input_shape: ``(channels, height, width)``.
+        channels: of each convolution; each halves height and width.
+        hidden: units of each fully connected layer.
+        activation: a key of ``ACTIVATIONS``.
+        seed: of the initial weights.
+    """
+    layers: dict[str, Layer] = {}
+    shape = tuple(input_shape)
+    for number, width in enumerate(channels, 1):
+        layers[f"conv{number}"] = layer = Conv(shape, width, _known(activation))
+        shape = layer.out_shape
+    spec = {"architecture": "convnet", "n_classes": n_classes, "input_shape": list(input_shape)}
+    spec |= {"channels": list(channels), "hidden": list(hidden), "activation": activation, "seed": seed}
+    return _finish(layers, shape, hidden, n_classes, activation, spec)
+
+
+def mlp(
+    n_classes: int = 10,
+    *,
+    input_shape: Sequence[int] = (784,),
+    hidden: Sequence[int] = (500, 500),
+    activation: str = "relu",
+    seed: int = 0,
+) -> LayeredNet:
+    """Fully connected layers and a linear readout; the arguments are those of ``convnet``."""
+    spec = {"architecture": "mlp", "n_classes": n_classes, "input_shape": list(input_shape)}
+    spec |= {"hidden": list(hidden), "activation": activation, "seed": seed}
+    return _finish({}, tuple(input_shape), hidden, n_classes, activation, spec)
+
+
+def _finish(
+    layers: dict[str, Layer],
+    shape: tuple[int, ...],
+    hidden: Sequence[int],
+    n_classes: int,
+    activation: str,
+    spec: dict[str, Any],
+) -> LayeredNet:
+    for number, units in enumerate(hidden, 1):
+        layers[f"fc{number}"] = layer = Linear(shape, units, _known(activation))
+        shape = layer.out_shape
+    layers["readout"] = Linear(shape, n_classes, "identity")
+    generator = torch.Generator().manual_seed(spec["seed"])
+    for layer in layers.values():
+        layer.initialise(generator)
+    return LayeredNet(layers, spec)
+
+
+def _known(activation: str) -> str:
+    if activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
+    return activation
+
+
+ARCHITECTURES: dict[str, Callable[..., LayeredNet]] = {"convnet": convnet, "mlp": mlp}
+
+
+def build(spec: Mapping[str, Any]) -> LayeredNet:
+    """The network that ``spec`` (a ``LayeredNet.spec``) describes, with its initial weights.
+
+    Raises:
+        InputError: an unknown architecture, or an argument that it does not take.
+    """
+    arguments = dict(spec)
+    name = arguments.pop("architecture", "")
+    if name not in ARCHITECTURES:
+        raise unknown_name("architecture", name, ARCHITECTURES)
+    try:
+        return ARCHITECTURES[name](**arguments)
+    except TypeError as error:
+        raise InputError(f"architecture {name!r} cannot be built from {arguments}: {error}") from error

@@ -1,0 +1,196 @@
+"""From a model and a stimulus set to one ``Representation`` per layer, within a stated memory budget.
+
+Stimuli are forwarded in batches. Slices of each layer's features are collected for all stimuli, and added to its Gram
+matrix; where the layers are too wide for the budget the forward pass is repeated for further slices. Nothing is written
+to disk, and no layer is held whole unless it fits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurocompare.errors import InputError
+from neurocompare.model import Model
+from neurocompare.progress import Track, silent
+from neurocompare.representation import Representation, gram_and_sums
+from neurocompare.stimuli import StimulusSet, batches
+
+log = logging.getLogger(__name__)
+
+MEMORY = 512 * 2**20
+SLICE_WIDTH = 4096
+_NORMS = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Features ``start`` to ``stop`` of a layer, collected in one pass."""
+
+    layer: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """What a probe will do.
+
+    Attributes:
+        widths: features of each layer.
+        passes: the slices that each pass over the stimuli collects.
+        n_stimuli, batch_size: per pass.
+        peak_bytes: of buffers, Gram matrices and one batch of activity, beyond the model itself.
+    """
+
+    widths: Mapping[str, int]
+    passes: tuple[tuple[Slice, ...], ...]
+    n_stimuli: int
+    batch_size: int
+    peak_bytes: int
+
+    def __str__(self) -> str:
+        passes = f"{len(self.passes)} pass{'es' if len(self.passes) > 1 else ''}"
+        return (
+            f"probing {len(self.widths)} layers ({sum(self.widths.values()):,} features) over {self.n_stimuli} stimuli: "
+            f"{passes} in batches of {self.batch_size}, about {self.peak_bytes / 2**20:,.0f} MiB beyond the model"
+        )
+
+
+def plan(
+    model: Model, stimuli: StimulusSet, layers: Sequence[str], *, memory: int = MEMORY, batch_size: int = 64
+) -> ProbePlan:
+    """Plan the passes from one forward pass of one stimulus.
+
+    Args:
+        memory: bytes that buffers, Gram matrices and one batch's activity may take together.
+        batch_size: stimuli per forward pass at most; fewer where a batch's activity would take over 1/4 of ``memory``.
+    Raises:
+        InputError: the Gram matrices alone exceed ``memory``.
+    """
+    widths = _widths(model, stimuli, layers)
+    n, total = len(stimuli), sum(widths.values())
+    batch_size = max(1, min(batch_size, n, memory // (16 * total)))
+    fixed = 8 * n * n * (len(widths) + 1) + 8 * n * SLICE_WIDTH + 4 * batch_size * total
+    columns = (memory - fixed) // (4 * n)  # of float32 buffer that one pass may fill
+    if columns < 1:
+        raise InputError(
+            f"probing {len(widths)} layers over {n} stimuli needs more than {fixed / 2**20:,.0f} MiB for its Gram "
+            f"matrices, but the budget is {memory / 2**20:,.0f} MiB; probe fewer layers at once or allow more memory"
+        )
+    passes = _pack(widths, columns)
+    widest = max(sum(piece.stop - piece.start for piece in part) for part in passes)
+    return ProbePlan(widths, passes, n, batch_size, fixed + 4 * n * widest)
+
+
+def _pack(widths: Mapping[str, int], columns: int) -> tuple[tuple[Slice, ...], ...]:
+    """Fill passes of ``columns`` features with the layers in order, cutting a layer where a pass ends."""
+    passes: list[list[Slice]] = [[]]
+    room = columns
+    for layer, width in widths.items():
+        start = 0
+        while start < width:
+            if room == 0:
+                passes.append([])
+                room = columns
+            stop = min(width, start + room)
+            passes[-1].append(Slice(layer, start, stop))
+            room -= stop - start
+            start = stop
+    return tuple(map(tuple, passes))
+
+
+def probe(
+    model: Model,
+    stimuli: StimulusSet,
+    layers: Sequence[str] | None = None,
+    *,
+    memory: int = MEMORY,
+    batch_size: int = 64,
+    track: Track = silent,
+) -> dict[str, Representation]:
+    """The representation of a stimulus set in each layer.
+
+    The network is put in evaluation mode for the probe and restored after it; the plan is logged before it starts.
+
+    Args:
+        model: what to probe.
+        stimuli: what to show it.
+        layers: names or globs; all of the model's layers by default.
+        memory, batch_size: see ``plan``.
+        track: shows progress over batches.
+    Returns:
+        layer name -> ``Representation`` over ``stimuli.ids``, in network order.
+    Raises:
+        InputError: an unknown layer, activity that is not finite, or too small a budget.
+    """
+    modes = {module: module.training for module in model.net.modules()}
+    model.net.eval()
+    try:
+        _check_mode(model)
+        chosen = model.choose(layers)
+        steps = plan(model, stimuli, chosen, memory=memory, batch_size=batch_size)
+        log.info("%s", steps)
+        grams = {layer: [np.zeros((len(stimuli),) * 2), np.zeros(len(stimuli))] for layer in chosen}
+        for number, part in enumerate(steps.passes, 1):
+            buffers = _collect(model, stimuli, part, steps, track, f"probe {model.name} {number}/{len(steps.passes)}")
+            for piece in part:
+                gram, sums = gram_and_sums(buffers.pop(piece.layer), SLICE_WIDTH)
+                grams[piece.layer][0] += gram
+                grams[piece.layer][1] += sums
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    provenance = {"stimuli": stimuli.name}
+    return {
+        layer: Representation(layer, stimuli.ids, gram, sums, steps.widths[layer], provenance)
+        for layer, (gram, sums) in grams.items()
+    }
+
+
+def _collect(
+    model: Model, stimuli: StimulusSet, part: Sequence[Slice], steps: ProbePlan, track: Track, title: str
+) -> dict[str, np.ndarray]:
+    """One pass over the stimuli: each slice's features, float32 ``(stimuli, stop - start)``."""
+    pieces = {piece.layer: piece for piece in part}
+    buffers = {p.layer: np.empty((len(stimuli), p.stop - p.start), np.float32) for p in part}
+    loads = batches(stimuli, model.preprocess, steps.batch_size)
+    for rows, load in track(loads, title, len(loads)):
+
+        def sink(layer: str, activity: Tensor, rows: slice = rows) -> None:
+            piece = pieces[layer]
+            buffers[layer][rows] = activity.flatten(1)[:, piece.start : piece.stop].float().cpu().numpy()
+
+        model.visit(torch.from_numpy(load()).to(model.device), list(pieces), sink)
+    return buffers
+
+
+def _widths(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> dict[str, int]:
+    widths: dict[str, int] = {}
+    _, load = batches(stimuli, model.preprocess, 1)[0]
+    x = torch.from_numpy(load()).to(model.device)
+    try:
+        model.visit(x, layers, lambda layer, activity: widths.__setitem__(layer, activity[0].numel()))
+    except RuntimeError as error:  # what torch raises where shapes do not fit
+        raise InputError(
+            f"model {model.name!r} does not take inputs of shape {tuple(x.shape)}: {error}; check its preprocessing"
+        ) from error
+    unreached = [layer for layer in layers if layer not in widths]
+    if unreached:
+        raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
+    return {layer: widths[layer] for layer in layers}
+
+
+def _check_mode(model: Model) -> None:
+    """A published claim was once reversed by an ``eval()`` that did nothing: look instead of trusting it."""
+    for name, module in model.net.named_modules():
+        if isinstance(module, _NORMS) and module.training:
+            raise InputError(
+                f"layer {name!r} of {model.name!r} stays in training mode after eval(), so its activity would depend on "
+                "the batch; mend the model's eval() or train() method"
+            )

@@ -1,0 +1,148 @@
+"""What a credit-assignment rule is.
+
+A rule looks at a network, a batch and a loss, and fills ``.grad`` of every trainable parameter, so any ``torch.optim``
+optimizer applies it. The sign is always that of a gradient: the step is ``W -= lr * grad``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from neurocompare.errors import InputError, unknown_name
+from neurocompare.losses import Loss
+from neurocompare.networks.layers import LayeredNet, Trace
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a rule asks of its surroundings.
+
+    Attributes:
+        layered: the network must be a ``LayeredNet``.
+        applied_step: ``after_step`` is to be told by how much the optimizer moved each parameter.
+    """
+
+    layered: bool = True
+    applied_step: bool = False
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What a rule found out about one batch, for oracles and for probes of learning.
+
+    Attributes:
+        loss: the mean loss over the batch, a scalar.
+        deltas: per layer, the teaching signal at the pre-activation (estimating or replacing the derivative of
+            ``loss``), where the rule has one.
+        targets: per layer, the target activity, where the rule has one.
+        residuals: per settling phase, how far the dynamics were from rest, where the rule settles.
+    """
+
+    loss: Tensor
+    deltas: tuple[Tensor, ...] = ()
+    targets: tuple[Tensor, ...] = ()
+    residuals: tuple[float, ...] = ()
+
+
+class Rule(nn.Module):
+    """A credit-assignment rule; owns whatever it needs beyond the network (feedback weights, inverses, ...).
+
+    A subclass takes its settings as keyword-only arguments of ``__init__``, makes what depends on the network in
+    ``build``, and writes ``assign_credit``.
+
+    Attributes:
+        family: of rules, as in Lillicrap et al. 2020 (Fig. 1 and text).
+        feedback: what comes back from the output: "none", "scalar" or "vector".
+        reference: the paper.
+        learning_rate: a rate for Adam at which the rule learns out of the box.
+    """
+
+    family: ClassVar[str]
+    feedback: ClassVar[str]
+    reference: ClassVar[str]
+    learning_rate: ClassVar[float] = 1e-3
+    needs: ClassVar[Needs] = Needs()
+
+    @classmethod
+    def for_net(cls, net: nn.Module, *, seed: int, **settings: Any) -> Rule:
+        """The rule, fitted to one network.
+
+        Args:
+            net: that will be trained.
+            seed: of whatever the rule draws once (feedback weights).
+            settings: of the rule; see its constructor.
+        Raises:
+            InputError: the network is not of the kind that the rule needs, or a setting does not exist.
+        """
+        known = inspect.signature(cls).parameters
+        for setting in settings:
+            if setting not in known:
+                raise unknown_name(f"setting of {cls.__name__}", setting, known)
+        if cls.needs.layered and not isinstance(net, LayeredNet):
+            raise InputError(
+                f"{cls.__name__} needs a LayeredNet (networks.convnet, networks.mlp or your own chain of Layers), "
+                f"but got {type(net).__name__}"
+            )
+        rule = cls(**settings)
+        rule.provenance = {"rule_seed": seed, "settings": settings}
+        rule.build(net, torch.Generator().manual_seed(seed))
+        return rule.to(next(net.parameters()))
+
+    provenance: Mapping[str, Any] = {}
+
+    def build(self, net: nn.Module, generator: torch.Generator) -> None:
+        """Make what depends on the network; by default nothing."""
+
+    def assign_credit(
+        self, net: nn.Module, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
+    ) -> Credit:
+        """Fill ``.grad`` of every trainable parameter of ``net`` and of the rule.
+
+        Args:
+            net: the network given to ``for_net``.
+            x: ``(B, *in_shape)``.
+            y: labels, ``(B,)``.
+            loss: of the task.
+            generator: of the rule's noise; only rules that draw some need it.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it assigns credit")
+
+    def after_step(self, net: nn.Module, applied: Mapping[str, Tensor]) -> None:
+        """Called after the optimizer has moved the parameters; by default nothing.
+
+        Args:
+            net: the network.
+            applied: by parameter name, value after minus value before; empty unless ``needs.applied_step``.
+        """
+
+    def step(
+        self,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        x: Tensor,
+        y: Tensor,
+        loss: Loss,
+        generator: torch.Generator | None = None,
+    ) -> Credit:
+        """One learning step; what cannot be written as a gradient (a genetic algorithm) overrides this."""
+        credit = self.assign_credit(net, x, y, loss, generator)
+        before = {n: p.detach().clone() for n, p in net.named_parameters()} if self.needs.applied_step else {}
+        optimizer.step()
+        self.after_step(net, {n: p.detach() - before[n] for n, p in net.named_parameters() if n in before})
+        return credit
+
+    def activities(self, net: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        """Each layer's activity as this rule infers it, by layer name; the forward pass unless the rule settles."""
+        return net.activities(x)  # type: ignore[operator]
+
+
+def fill_gradients(net: LayeredNet, trace: Trace, deltas: tuple[Tensor, ...]) -> None:
+    """Set ``.grad`` of each layer to ``delta h^T`` (weight) and ``delta`` (bias)."""
+    for layer, x, delta in zip(net.layers.values(), trace.inputs, deltas, strict=True):
+        layer.weight.grad, layer.bias.grad = layer.gradients(x, delta)

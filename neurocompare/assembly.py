@@ -8,6 +8,7 @@ order of ``scipy.spatial.distance.pdist``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -98,7 +99,7 @@ def is_rdms(assembly: xr.DataArray) -> bool:
 def stimulus_ids(assembly: xr.DataArray) -> list[str]:
     """The distinct stimuli of an assembly, in order of first appearance."""
     if is_rdms(assembly):
-        n = int(round((1 + np.sqrt(1 + 8 * assembly.sizes["pair"])) / 2))
+        n = (1 + math.isqrt(1 + 8 * assembly.sizes["pair"])) // 2
         return [str(assembly["stimulus_1"].values[0]), *map(str, assembly["stimulus_2"].values[: n - 1])]
     return list(dict.fromkeys(map(str, assembly["stimulus_id"].values)))
 
@@ -119,9 +120,7 @@ def check_responses(assembly: xr.DataArray) -> None:
     names = assembly["neuroid_id"].values
     values, counts = np.unique(names, return_counts=True)
     if counts.max() > 1:
-        raise InputError(
-            f"neuroid ids must be unique, but {values[counts.argmax()]!r} occurs {counts.max()} times"
-        )
+        raise InputError(f"neuroid ids must be unique, but {values[counts.argmax()]!r} occurs {counts.max()} times")
     bad = ~np.isfinite(assembly.values)
     if bad.any():
         row, column = np.argwhere(bad)[0]
@@ -150,9 +149,7 @@ def check_rdms(assembly: xr.DataArray) -> None:
                 f"dissimilarities must be finite, but {(~np.isfinite(row)).sum()} of subject {subject!r} are not"
             )
         if np.ptp(row) == 0:
-            raise InputError(
-                f"the RDM of subject {subject!r} is constant, so no comparison is defined; drop it"
-            )
+            raise InputError(f"the RDM of subject {subject!r} is constant, so no comparison is defined; drop it")
 
 
 def _check_shape(assembly: xr.DataArray, dims: tuple[str, ...], coords: tuple[str, ...]) -> None:
@@ -193,9 +190,7 @@ def check_stimuli_match(assembly: xr.DataArray, ids: Sequence[str]) -> None:
     """
     recorded, given = set(stimulus_ids(assembly)), set(ids)
     if len(given) != len(ids):
-        raise InputError(
-            f"stimulus ids must be unique, but {len(ids) - len(given)} of {len(ids)} occur again"
-        )
+        raise InputError(f"stimulus ids must be unique, but {len(ids) - len(given)} of {len(ids)} occur again")
     for missing, text in (
         (recorded - given, "has responses but no stimulus"),
         (given - recorded, "has no responses"),

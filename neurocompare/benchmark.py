@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import xarray as xr
 
@@ -32,3 +34,16 @@ class Benchmark:
     def __post_init__(self) -> None:
         assembly.check(self.data)
         assembly.check_stimuli_match(self.data, self.stimuli.ids)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 over the neural data, their coordinates and the decoded stimuli."""
+        digest = hashlib.sha256(self.stimuli.fingerprint.encode())
+        digest.update(self.data.values.tobytes())
+        for name in sorted(map(str, self.data.coords)):
+            digest.update(f"{name}\0{list(self.data[name].values)}\0".encode())
+        return digest.hexdigest()
+
+    def in_memory(self) -> Benchmark:
+        """The same benchmark, each stimulus decoded once and kept."""
+        return replace(self, stimuli=self.stimuli.in_memory())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,10 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """``(channels, height, width)`` of one input."""
         return self.train.inputs.shape[1:]
+
+    def first(self, n: int) -> Dataset:
+        """The same task with the first ``n`` training items."""
+        return replace(self, train=self.train.first(n))
 
 
 def image_dataset(

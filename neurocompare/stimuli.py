@@ -89,9 +89,7 @@ class ImagePreprocess:
         return {"kind": "image", "resample": "bicubic", **asdict(self)}
 
 
-def batches(
-    stimuli: StimulusSet, preprocess: Preprocess, size: int
-) -> list[tuple[slice, Callable[[], np.ndarray]]]:
+def batches(stimuli: StimulusSet, preprocess: Preprocess, size: int) -> list[tuple[slice, Callable[[], np.ndarray]]]:
     """The inputs of a stimulus set in batches: where each belongs, and a function that makes it.
 
     A failed decode names its stimulus.
@@ -101,16 +99,11 @@ def batches(
         return np.stack([_input(stimuli, preprocess, stimulus_id) for stimulus_id in ids])
 
     starts = range(0, len(stimuli), size)
-    return [
-        (slice(i, min(i + size, len(stimuli))), functools.partial(make, stimuli.ids[i : i + size]))
-        for i in starts
-    ]
+    return [(slice(i, min(i + size, len(stimuli))), functools.partial(make, stimuli.ids[i : i + size])) for i in starts]
 
 
 def _input(stimuli: StimulusSet, preprocess: Preprocess, stimulus_id: str) -> np.ndarray:
     try:
         return preprocess(stimuli.open(stimulus_id))
     except (OSError, SyntaxError) as error:  # what Pillow raises on a broken file
-        raise InputError(
-            f"stimulus {stimulus_id!r} of {stimuli.name!r} cannot be decoded: {error}"
-        ) from error
+        raise InputError(f"stimulus {stimulus_id!r} of {stimuli.name!r} cannot be decoded: {error}") from error

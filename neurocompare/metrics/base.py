@@ -72,3 +72,10 @@ class Metric(Protocol):
 def standard_error(values: np.ndarray) -> float:
     """Standard error of the mean (n - 1 in the variance); NaN for a single value."""
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else NAN
+
+
+def pearson_columns(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson r of each pair of columns, ``(columns,)``; NaN where a column is constant."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (a * b).sum(0) / np.sqrt((a * a).sum(0) * (b * b).sum(0))

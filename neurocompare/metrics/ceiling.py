@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from neurocompare import assembly
-from neurocompare.metrics.base import Ceiling, no_ceiling
+from neurocompare.metrics.base import Ceiling, no_ceiling, pearson_columns
 
 
 def split_half_reliability(data: xr.DataArray, *, n_splits: int = 10, seed: int = 1) -> np.ndarray:
@@ -23,14 +23,14 @@ def split_half_reliability(data: xr.DataArray, *, n_splits: int = 10, seed: int 
     Returns:
         ``(neuroids,)``.
     """
-    stimuli, rows = np.unique(data["stimulus_id"].values, return_inverse=True)
+    rows = np.unique(data["stimulus_id"].values, return_inverse=True)[1]
     repeated = np.bincount(rows)[rows] > 1
     values, rows = data.values[repeated], np.unique(rows[repeated], return_inverse=True)[1]
     generator = np.random.default_rng(seed)
     corrected = []
     for _ in range(n_splits):
         first, second = (_group_means(values[half], rows[half]) for half in _halves(rows, generator))
-        r = _columns(first, second)
+        r = pearson_columns(first, second)
         corrected.append(2 * r / (1 + r))
     return np.mean(corrected, axis=0)
 
@@ -49,11 +49,6 @@ def _group_means(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     sums = np.zeros((rows.max() + 1, values.shape[1]))
     np.add.at(sums, rows, values)
     return sums / np.bincount(rows)[:, None]
-
-
-def _columns(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = a - a.mean(0), b - b.mean(0)
-    return (a * b).sum(0) / np.sqrt((a * a).sum(0) * (b * b).sum(0))
 
 
 def split_half_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: int = 1) -> Ceiling:

@@ -16,7 +16,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from neurocompare import assembly
 from neurocompare.errors import InputError
-from neurocompare.metrics.base import Ceiling, standard_error
+from neurocompare.metrics.base import Ceiling, pearson_columns, standard_error
 from neurocompare.metrics.ceiling import split_half_ceiling
 from neurocompare.representation import Representation, double_centred
 
@@ -52,8 +52,10 @@ def ridge_leave_one_out(kernel: np.ndarray, targets: np.ndarray, penalties: np.n
     # The intercept is refitted for each left-out row, so its direction 1/sqrt(n), on which the centred kernel is null,
     # drops out of the inverse: subtract the 1 / (n penalty) that it would add to the diagonal.
     diagonal = weights @ (vectors**2).T - 1 / (n * penalties[:, None])
-    errors = np.stack([np.square((vectors @ (w[:, None] * projected)) / d[:, None]).mean(0) for w, d in
-                       zip(weights, diagonal, strict=True)])
+    errors = np.stack([
+        np.square((vectors @ (w[:, None] * projected)) / d[:, None]).mean(0)
+        for w, d in zip(weights, diagonal, strict=True)
+    ])  # fmt: skip
     best = errors.argmin(0)
     return RidgeFit(vectors @ (weights[best].T * projected), penalties[best], errors)
 
@@ -62,13 +64,6 @@ def centred_kernel(gram: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.
     """Kernel of test against training stimuli after the training mean of each feature is removed, ``(test, train)``."""
     cross, within = gram[np.ix_(test, train)], gram[np.ix_(train, train)]
     return cross - cross.mean(1, keepdims=True) - within.mean(0) + within.mean()
-
-
-def pearson_columns(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson r of each pair of columns, ``(columns,)``; NaN where a column is constant."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (a * b).sum(0) / np.sqrt((a * a).sum(0) * (b * b).sum(0))
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,9 @@ class Ridge:
         responses = assembly.average_repetitions(data)
         gram = representation.select([str(s) for s in responses["stimulus_id"].values]).gram
         if not np.trace(double_centred(gram)) > 1e-12 * np.trace(gram):
-            raise InputError(f"layer {representation.layer!r} responds to every stimulus alike: nothing can be predicted")
+            raise InputError(
+                f"layer {representation.layer!r} responds to every stimulus alike: nothing can be predicted"
+            )
         values = [self._one_split(gram, responses.values, *split) for split in self._splits(len(gram))]
         coords = {name: coord for name, coord in responses.coords.items() if coord.dims == ("neuroid",)}
         return xr.DataArray(np.stack(values), dims=("split", "neuroid"), coords=coords)

@@ -133,7 +133,17 @@ class Conv(Layer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         stride, padding = [self.stride] * 2, [self.padding] * 2
         return torch.ops.aten.convolution_backward(
-            _channels_last(delta), _channels_last(x), weight, [len(weight)], stride, padding, [1, 1], False, [0, 0], 1, mask
+            _channels_last(delta),
+            _channels_last(x),
+            weight,
+            [len(weight)],
+            stride,
+            padding,
+            [1, 1],
+            False,
+            [0, 0],
+            1,
+            mask,
         )
 
 

@@ -5,10 +5,7 @@ from neurocompare.rules.scalar_feedback import NodePerturbation
 from neurocompare.rules.vector_feedback import Backprop, DirectFeedbackAlignment, FeedbackAlignment
 
 RULES: dict[str, type[Rule]] = {
-    "backprop": Backprop,
-    "feedback_alignment": FeedbackAlignment,
-    "direct_feedback_alignment": DirectFeedbackAlignment,
-    "node_perturbation": NodePerturbation,
+    rule.name: rule for rule in (Backprop, FeedbackAlignment, DirectFeedbackAlignment, NodePerturbation)
 }
 
 __all__ = ["RULES", "Credit", "Needs", "Rule"]

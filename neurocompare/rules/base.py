@@ -57,12 +57,14 @@ class Rule(nn.Module):
     ``build``, and writes ``assign_credit``.
 
     Attributes:
+        name: its key in ``RULES``.
         family: of rules, as in Lillicrap et al. 2020 (Fig. 1 and text).
         feedback: what comes back from the output: "none", "scalar" or "vector".
         reference: the paper.
         learning_rate: a rate for Adam at which the rule learns out of the box.
     """
 
+    name: ClassVar[str]
     family: ClassVar[str]
     feedback: ClassVar[str]
     reference: ClassVar[str]

@@ -29,6 +29,7 @@ class NodePerturbation(Rule):
         directions: independent perturbations per sample, run as one batch and averaged.
     """
 
+    name = "node_perturbation"
     family = "perturbation"
     feedback = "scalar"
     reference = "Werfel, Xie & Seung 2005, Neural Comput. 17:2699"

@@ -61,6 +61,7 @@ class VectorFeedback(Rule):
 class Backprop(VectorFeedback):
     """Backpropagation: ``delta_l = (W_{l+1}^T delta_{l+1}) . f'(a_l)``."""
 
+    name = "backprop"
     family = "backpropagation"
     reference = "Rumelhart, Hinton & Williams 1986, Nature 323:533"
 
@@ -68,6 +69,7 @@ class Backprop(VectorFeedback):
 class FeedbackAlignment(VectorFeedback):
     """Feedback alignment: ``delta_l = (B_{l+1} delta_{l+1}) . f'(a_l)``, each ``B`` fixed, drawn as the weights were."""
 
+    name = "feedback_alignment"
     family = "feedback alignment"
     reference = "Lillicrap, Cownden, Tweed & Akerman 2016, Nat. Commun. 7:13276"
 
@@ -86,6 +88,7 @@ class DirectFeedbackAlignment(VectorFeedback):
     a single vector tiled over space is another rule. Entries are ``N(0, 1 / outputs)``.
     """
 
+    name = "direct_feedback_alignment"
     family = "feedback alignment"
     reference = "Nokland 2016, arXiv:1609.01596"
 

@@ -1,0 +1,67 @@
+"""Controls: models that a claim about learning must be compared with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from neurocompare.model import Model
+from neurocompare.networks import LayeredNet
+from neurocompare.stimuli import Preprocess
+
+
+@dataclass(frozen=True)
+class Control:
+    """How a control is made.
+
+    Attributes:
+        name: its key in ``CONTROLS``.
+        description: one line.
+        make: ``(net, preprocess, seed) -> Model``; does not change ``net``.
+        needs_training: ``net`` must be a backprop-trained one; otherwise it is one with its initial weights.
+        seeded: there is one for each seed of a study; otherwise there is one in all.
+    """
+
+    name: str
+    description: str
+    make: Callable[[LayeredNet, Preprocess, int], Model]
+    needs_training: bool = False
+    seeded: bool = True
+
+
+def untrained(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
+    """The network with its initial weights."""
+    return Model("untrained", net, tuple(net.layers), preprocess, seed=seed)
+
+
+def permuted_weights(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
+    """A trained network whose weights are shuffled within each layer: same distribution, no structure."""
+    shuffled = deepcopy(net)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in shuffled.parameters():
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    return Model("permuted_weights", shuffled, tuple(shuffled.layers), preprocess, seed=seed)
+
+
+def pixels(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
+    """The network's input itself."""
+    return Model("pixels", nn.Sequential(OrderedDict(pixels=nn.Flatten())), ("pixels",), preprocess)
+
+
+CONTROLS: dict[str, Control] = {
+    control.name: control
+    for control in (
+        Control("untrained", "the network with its initial weights", untrained),
+        Control(
+            "permuted_weights", "backprop's weights, shuffled within layers", permuted_weights, needs_training=True
+        ),
+        Control("pixels", "the network's input", pixels, seeded=False),
+    )
+}

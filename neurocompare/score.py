@@ -1,0 +1,213 @@
+"""Score every layer of a model on a benchmark: raw, ceiling, normalized, and the name of the formula."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurocompare import assembly
+from neurocompare.benchmark import Benchmark
+from neurocompare.errors import InputError, unknown_name
+from neurocompare.files import atomic
+from neurocompare.metrics import FORMULAS, METRICS, Ceiling, Metric
+from neurocompare.model import Model
+from neurocompare.probe import MEMORY, probe
+from neurocompare.progress import Track, silent
+from neurocompare.representation import Representation
+
+_PACKAGES = ("neurocompare", "torch", "numpy", "scipy", "scikit-learn", "xarray")
+
+
+@dataclass(frozen=True)
+class Score:
+    """The scores of a model's layers on one benchmark under one metric.
+
+    Attributes:
+        data: over ``layer``: ``raw`` (with ``subject``, or ``split`` and ``neuroid``), ``value`` (its aggregate),
+            ``error`` (standard error), ``normalized``, ``effective_dimensionality``, ``n_features`` and ``note`` (why a
+            layer has no score); ceiling, formula, names and ``provenance`` (JSON) in ``attrs``.
+    """
+
+    data: xr.Dataset
+
+    def table(self) -> pd.DataFrame:
+        """One row per layer, tidy."""
+        attrs, data = self.data.attrs, self.data
+        provenance = json.loads(attrs["provenance"])
+        n_layers = data.sizes["layer"]
+        return pd.DataFrame({
+            "model": attrs["model"],
+            "seed": pd.array([None if attrs["seed"] < 0 else attrs["seed"]] * n_layers, dtype="Int64"),
+            "layer": data["layer"].values.astype(str),
+            "depth": np.arange(1, n_layers + 1),
+            "benchmark": attrs["benchmark"],
+            "metric": attrs["metric"],
+            "raw": data["value"].values,
+            "error": data["error"].values,
+            "ceiling": attrs["ceiling"],
+            "ceiling_lower": attrs["ceiling_lower"],
+            "ceiling_upper": attrs["ceiling_upper"],
+            "normalized": data["normalized"].values,
+            "formula": attrs["formula"],
+            "effective_dimensionality": data["effective_dimensionality"].values,
+            "n_features": data["n_features"].values,
+            "n_stimuli": attrs["n_stimuli"],
+            "n_units": attrs["n_units"],
+            "task_accuracy": provenance["model"].get("training", {}).get("test_accuracy", np.nan),
+            "note": data["note"].values.astype(str),
+        })  # fmt: skip
+
+    def save(self, path: Path) -> None:
+        """Write netCDF, whole or not at all."""
+        with atomic(path) as temporary:
+            self.data.to_netcdf(temporary, engine="h5netcdf")
+
+    @classmethod
+    def load(cls, path: Path) -> Score:
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: the file is not a readable netCDF score.
+        """
+        try:
+            with xr.open_dataset(path, engine="h5netcdf") as data:
+                return cls(data.load())
+        except (OSError, KeyError, ValueError) as error:  # what h5netcdf raises on a damaged file
+            raise InputError(f"{path} is not a readable score: {error}; delete it, and it is computed again") from error
+
+
+def resolve_metric(metric: str | Metric) -> Metric:
+    """The metric of a name; a metric object is returned as it is.
+
+    Raises:
+        InputError: no such name.
+    """
+    if not isinstance(metric, str):
+        return metric
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    return METRICS[metric]
+
+
+def score(
+    model: Model,
+    benchmark: Benchmark,
+    metric: str | Metric | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    memory: int = MEMORY,
+    track: Track = silent,
+) -> Score:
+    """Probe a model with a benchmark's stimuli and score each layer.
+
+    Args:
+        model: what to score.
+        benchmark: what to compare it with.
+        metric: a key of ``METRICS`` or a metric; the benchmark's own by default.
+        layers: names or globs; all of the model's layers by default.
+        memory: bytes that probing may take; see ``probe.plan``.
+        track: shows progress.
+    Raises:
+        InputError: no such metric or layer, or the metric is not defined for these data.
+    """
+    chosen = resolve_metric(benchmark.metric if metric is None else metric)
+    representations = probe(model, benchmark.stimuli, layers, memory=memory, track=track)
+    return score_layers(model.describe(), representations, benchmark, chosen)
+
+
+def score_layers(
+    description: Mapping[str, Any],
+    representations: Mapping[str, Representation],
+    benchmark: Benchmark,
+    metric: Metric,
+    ceiling: Ceiling | None = None,
+) -> Score:
+    """Score representations at hand.
+
+    A layer for which the metric is undefined (a dead layer, say) gets NaN and the reason in ``note``; if that is so for
+    all layers, the reason is raised.
+
+    Args:
+        description: of the model: ``model`` (its name), ``seed``, and what else identifies it.
+        representations: by layer, over the benchmark's stimuli.
+        ceiling: of this metric on these data, where it was computed before.
+    """
+    ceiling = metric.ceiling(benchmark.data) if ceiling is None else ceiling
+    raws, notes = _raw_scores(representations, benchmark, metric)
+    raw = xr.concat([raws[layer] for layer in raws], pd.Index(list(raws), name="layer"))
+    raw = raw.reindex(layer=list(representations))
+    nothing = (float("nan"),) * 2
+    values, errors = zip(*(metric.aggregate(raws[k]) if k in raws else nothing for k in representations), strict=True)
+    formula = FORMULAS[metric.formula]
+    layers = list(representations.values())
+    data = xr.Dataset(
+        {
+            "raw": raw,
+            "value": ("layer", np.asarray(values)),
+            "error": ("layer", np.asarray(errors)),
+            "normalized": ("layer", np.asarray([formula(value, ceiling.value) for value in values])),
+            "effective_dimensionality": ("layer", np.asarray([r.effective_dimensionality for r in layers])),
+            "n_features": ("layer", np.asarray([r.n_features for r in layers])),
+            "note": ("layer", np.asarray([notes.get(layer, "") for layer in representations])),
+        },
+        attrs={
+            "model": description["model"],
+            "seed": -1 if description["seed"] is None else description["seed"],  # netCDF has no missing integer
+            "benchmark": benchmark.name,
+            "metric": metric.name,
+            "label": metric.label,
+            "formula": metric.formula,
+            "ceiling": ceiling.value,
+            "ceiling_lower": ceiling.lower,
+            "ceiling_upper": ceiling.upper,
+            "ceiling_method": ceiling.method,
+            "n_stimuli": len(benchmark.stimuli),
+            "n_units": benchmark.data.sizes["subject" if assembly.is_rdms(benchmark.data) else "neuroid"],
+            "provenance": json.dumps(_provenance(description, benchmark, metric)),
+        },
+    )
+    return Score(data)
+
+
+def _raw_scores(
+    representations: Mapping[str, Representation], benchmark: Benchmark, metric: Metric
+) -> tuple[dict[str, xr.DataArray], dict[str, str]]:
+    raws, notes = {}, {}
+    for layer, representation in representations.items():
+        try:
+            raws[layer] = metric.score(representation, benchmark.data)
+        except InputError as error:
+            notes[layer] = str(error)
+    if not raws:
+        raise InputError(f"no layer can be scored on {benchmark.name}: {next(iter(notes.values()))}")
+    return raws, notes
+
+
+def describe_metric(metric: Metric) -> dict[str, Any]:
+    """A metric's settings as plain values; functions by name."""
+    settings = asdict(metric) if is_dataclass(metric) and not isinstance(metric, type) else {"name": metric.name}
+    return {key: getattr(value, "__name__", value) for key, value in settings.items()}
+
+
+def _provenance(description: Mapping[str, Any], benchmark: Benchmark, metric: Metric) -> dict[str, Any]:
+    return {
+        "model": dict(description),
+        "metric": describe_metric(metric),
+        "benchmark": {
+            "name": benchmark.name,
+            "citation": benchmark.citation,
+            "licence": benchmark.licence,
+            "sha256": benchmark.fingerprint,
+            "stimuli": benchmark.stimuli.name,
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+    }

@@ -1,0 +1,325 @@
+"""A study: rules and controls x seeds x layers x benchmarks x metrics, described by a small TOML file.
+
+Everything finished lies in the study's folder (``runs/``, ``scores/``), written whole or not at all; running the same study
+again does only what is missing. The table is always collated from those files.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data_loaders import BENCHMARKS, LOADERS, load_benchmark, load_dataset
+from neurocompare import __version__
+from neurocompare.benchmark import Benchmark
+from neurocompare.controls import CONTROLS
+from neurocompare.dataset import Dataset
+from neurocompare.errors import InputError, unknown_name
+from neurocompare.files import atomic, write_text
+from neurocompare.metrics import METRICS, Ceiling
+from neurocompare.model import Model
+from neurocompare.networks import LayeredNet, build
+from neurocompare.probe import probe
+from neurocompare.progress import Track, silent
+from neurocompare.representation import Representation
+from neurocompare.rules import RULES
+from neurocompare.score import Score, score_layers
+from neurocompare.train import RECORD, Run, train
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REFERENCE = "backprop"  # what permuted_weights permutes
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """How every network is trained. ``learning_rate`` is per rule; a rule that is not named uses its own default."""
+
+    epochs: Annotated[int, Field(ge=1)] = 5
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    items: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+
+class StudySpec(_Strict):
+    """The validated content of a study file.
+
+    Attributes:
+        name: of the study.
+        dataset: a key of ``LOADERS``.
+        rules, controls: keys of ``RULES`` and ``CONTROLS``.
+        seeds: each makes one network per rule, its feedback weights and its order of data.
+        network: an architecture and its arguments; input shape and classes come from the dataset.
+        training: see ``Training``.
+        rule_settings: arguments of a rule, by rule.
+        benchmarks: the metrics to score, by benchmark.
+    """
+
+    name: str
+    dataset: str
+    rules: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    network: dict[str, Any] = {"architecture": "convnet"}
+    training: Training = Training()
+    rule_settings: dict[str, dict[str, Any]] = {}
+    benchmarks: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+
+    def check_names(self) -> None:
+        """Check every name against its registry.
+
+        Raises:
+            InputError: an unknown name, with the nearest one; or a seed given twice.
+        """
+        groups: list[tuple[str, Any, Any]] = [
+            ("dataset", [self.dataset], LOADERS),
+            ("rule", [*self.rules, *self.training.learning_rate, *self.rule_settings], RULES),
+            ("control", self.controls, CONTROLS),
+            ("benchmark", self.benchmarks, BENCHMARKS),
+            ("metric", [metric for metrics in self.benchmarks.values() for metric in metrics], METRICS),
+        ]
+        for kind, names, known in groups:
+            for name in names:
+                if name not in known:
+                    raise unknown_name(kind, name, known)
+        if len(set(self.seeds)) != len(self.seeds):
+            raise InputError(f"seeds must differ, but are {list(self.seeds)}")
+
+    def quick(self) -> StudySpec:
+        """A small version: one epoch of at most 5,000 items and two seeds."""
+        training = self.training.model_copy(update={"epochs": 1, "items": min(self.training.items or 5000, 5000)})
+        name = f"{self.name} (quick)"
+        return self.model_copy(update={"name": name, "seeds": self.seeds[:2], "training": training})
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read and validate a study file.
+
+    Raises:
+        InputError: there is no such file, it is not TOML, a key is misspelt, or a value or name is wrong.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"cannot read the study {path}: {error}") from error
+    try:
+        spec = StudySpec.model_validate(content)
+    except ValidationError as error:
+        raise _first_problem(path, error) from error
+    spec.check_names()
+    return spec
+
+
+def builtin_spec(name: str) -> StudySpec:
+    """A study that ships with the package: ``first_light``, or ``offline`` for machines without data."""
+    with resources.as_file(resources.files("neurocompare") / "studies" / f"{name}.toml") as path:
+        return read_spec(path)
+
+
+def _first_problem(path: Path, error: ValidationError) -> InputError:
+    problem = error.errors()[0]
+    *parents, key = map(str, problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        fields = Training.model_fields if parents == ["training"] else StudySpec.model_fields
+        return InputError(f"{path}: {unknown_name('key', key, fields)}")
+    return InputError(f"{path}: {'.'.join([*parents, key])}: {problem['msg']} (got {problem.get('input')!r:.80})")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a study: a rule or a control, with a seed unless there is only one such model."""
+
+    name: str
+    seed: int | None
+
+    @property
+    def label(self) -> str:
+        """For file names."""
+        return self.name if self.seed is None else f"{self.name}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in a folder.
+
+    Attributes:
+        spec: what it consists of.
+        folder: where it is kept.
+    """
+
+    spec: StudySpec
+    folder: Path
+
+    def claim(self) -> None:
+        """Make the folder this study's.
+
+        Raises:
+            InputError: it holds another study, or the same one made by another version.
+        """
+        path = self.folder / "study.json"
+        mine = {"neurocompare": __version__, **self.spec.model_dump(mode="json")}
+        if path.is_file():
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+            differing = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+            if differing:
+                raise InputError(
+                    f"{self.folder} already holds another study ({theirs.get('name')!r}; they differ in "
+                    f"{', '.join(differing)}); choose another folder with -o, or delete that one"
+                )
+        else:
+            write_text(path, json.dumps(mine, indent=1) + "\n")
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Rules, then controls, each with its seeds."""
+        names = [(name, True) for name in self.spec.rules]
+        names += [(name, CONTROLS[name].seeded) for name in self.spec.controls]
+        return [Entry(n, s) for n, seeded in names for s in (self.spec.seeds if seeded else (None,))]
+
+    def cell(self, entry: Entry, benchmark: str, metric: str) -> Path:
+        """Where one score is kept."""
+        return self.folder / "scores" / benchmark / metric / f"{entry.label}.nc"
+
+    def missing(self, entry: Entry) -> dict[str, list[str]]:
+        """The scores that an entry still lacks: metrics by benchmark."""
+        todo = {
+            benchmark: [metric for metric in metrics if not self.cell(entry, benchmark, metric).is_file()]
+            for benchmark, metrics in self.spec.benchmarks.items()
+        }
+        return {benchmark: metrics for benchmark, metrics in todo.items() if metrics}
+
+    def prepare(self) -> None:
+        """Load whatever data the missing part needs, so that a lack of it shows before any work is done.
+
+        Raises:
+            DataUnavailable: some of it cannot be had.
+        """
+        if any(self.missing(entry) for entry in self.entries):
+            _ = self.benchmarks, self.dataset
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The training data."""
+        data = load_dataset(self.spec.dataset)
+        items = self.spec.training.items
+        return data if items is None else data.first(items)
+
+    @cached_property
+    def benchmarks(self) -> dict[str, Benchmark]:
+        """The benchmarks by name, stimuli decoded once."""
+        return {name: load_benchmark(name).in_memory() for name in self.spec.benchmarks}
+
+    def run(self, track: Track = silent) -> pd.DataFrame:
+        """Do what is missing, write ``scores.parquet`` and ``scores.csv``, and return the table.
+
+        Args:
+            track: shows progress; called once around the models of the study, and within for long steps.
+        Raises:
+            InputError: the folder holds another study, or data cannot be had.
+        """
+        self.prepare()
+        self.claim()
+        ceilings: dict[tuple[str, str], Ceiling] = {}
+        todo = [entry for entry in self.entries if self.missing(entry)]
+        for entry in track(todo, f"study {self.spec.name!r}, models", len(todo)):
+            self._score(self._model(entry, track), entry, ceilings)
+        table = self.table()
+        for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):
+            with atomic(self.folder / f"scores.{suffix}") as temporary:
+                write(table, temporary)
+        return table
+
+    def table(self) -> pd.DataFrame:
+        """Every finished score, one row per layer."""
+        paths = list(self._finished())
+        if not paths:
+            raise InputError(f"{self.folder} holds no scores yet; run the study first")
+        return pd.concat([Score.load(path).table() for path in paths], ignore_index=True)
+
+    def _finished(self) -> Iterator[Path]:
+        for benchmark, metrics in self.spec.benchmarks.items():
+            for metric in metrics:
+                yield from (p for e in self.entries if (p := self.cell(e, benchmark, metric)).is_file())
+
+    def _score(self, model: Model, entry: Entry, ceilings: dict[tuple[str, str], Ceiling]) -> None:
+        description = model.describe()
+        probed: dict[str, dict[str, Representation]] = {}
+        for name, metrics in self.missing(entry).items():
+            benchmark = self.benchmarks[name]
+            stimuli = benchmark.stimuli
+            if stimuli.fingerprint not in probed:  # regions of one experiment share their stimuli
+                probed[stimuli.fingerprint] = probe(model, stimuli)
+            for metric in (METRICS[m] for m in metrics):
+                key = (name, metric.name)
+                if key not in ceilings:
+                    ceilings[key] = metric.ceiling(benchmark.data)
+                scored = score_layers(description, probed[stimuli.fingerprint], benchmark, metric, ceilings[key])
+                scored.save(self.cell(entry, name, metric.name))
+
+    def _model(self, entry: Entry, track: Track) -> Model:
+        if entry.name in RULES:
+            return self._trained(entry, track).model()
+        control = CONTROLS[entry.name]
+        seed = self.spec.seeds[0] if entry.seed is None else entry.seed
+        net = self._trained(Entry(REFERENCE, seed), track).net if control.needs_training else self._net(seed)
+        return control.make(net, self.dataset.preprocess, seed)
+
+    def _net(self, seed: int) -> LayeredNet:
+        shape, n_classes = list(self.dataset.input_shape), len(self.dataset.classes)
+        return build({**self.spec.network, "input_shape": shape, "n_classes": n_classes, "seed": seed})
+
+    def _trained(self, entry: Entry, track: Track) -> Run:
+        folder = self.folder / "runs" / entry.label
+        if (folder / RECORD).is_file():
+            return Run.load(folder)
+        seed = self.spec.seeds[0] if entry.seed is None else entry.seed
+        net, training = self._net(seed), self.spec.training
+        rule = RULES[entry.name].for_net(net, seed=seed, **self.spec.rule_settings.get(entry.name, {}))
+        run = train(
+            net,
+            rule,
+            self.dataset,
+            epochs=training.epochs,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate.get(entry.name),
+            seed=seed,
+            track=track,
+        )
+        run.save(folder)
+        return run
+
+
+def open_study(folder: Path) -> Study:
+    """The study that a folder holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+    path = folder / "study.json"
+    if not path.is_file():
+        raise InputError(f"{folder} holds no study; make one with `neurocompare run -o {folder}`")
+    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return Study(StudySpec.model_validate({k: v for k, v in content.items() if k != "neurocompare"}), folder)
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    table.to_parquet(path, index=False)
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False)

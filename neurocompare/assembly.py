@@ -8,7 +8,9 @@ order of ``scipy.spatial.distance.pdist``.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -117,21 +119,21 @@ def check_responses(assembly: xr.DataArray) -> None:
             that responds to every presentation alike.
     """
     _check_shape(assembly, ("presentation", "neuroid"), ("stimulus_id", "repetition", "neuroid_id"))
-    names = assembly["neuroid_id"].values
-    values, counts = np.unique(names, return_counts=True)
-    if counts.max() > 1:
-        raise InputError(f"neuroid ids must be unique, but {values[counts.argmax()]!r} occurs {counts.max()} times")
+    names = list(map(str, assembly["neuroid_id"].values))  # numpy's strings would show as np.str_('...')
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"neuroid ids must be unique, but {name!r} occurs {count} times")
     bad = ~np.isfinite(assembly.values)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
             f"responses must be finite, but {bad.sum()} are not (first: stimulus "
-            f"{assembly['stimulus_id'].values[row]!r}, neuroid {names[column]!r}); drop those presentations or neuroids"
+            f"{str(assembly['stimulus_id'].values[row])!r}, neuroid {names[column]!r}); drop those presentations or neuroids"
         )
     flat = np.flatnonzero(np.ptp(assembly.values, axis=0) == 0)
     if flat.size:
         raise InputError(
-            f"{flat.size} of {names.size} neuroids respond to every presentation alike (first: {names[flat[0]]!r}), "
+            f"{flat.size} of {len(names)} neuroids respond to every presentation alike (first: {names[flat[0]]!r}), "
             f"so no score is defined for them; drop them"
         )
 
@@ -140,10 +142,13 @@ def check_rdms(assembly: xr.DataArray) -> None:
     """Check a ``subject x pair`` assembly.
 
     Raises:
-        InputError: wrong dims, a missing coord, a value that is not finite, or a constant RDM.
+        InputError: wrong dims, a missing coord, pairs out of order, a value that is not finite, or a constant RDM.
     """
     _check_shape(assembly, ("subject", "pair"), ("subject", "stimulus_1", "stimulus_2"))
-    for subject, row in zip(assembly["subject"].values, assembly.values, strict=True):
+    pairs = zip(assembly["stimulus_1"].values, assembly["stimulus_2"].values, strict=True)
+    if [(str(a), str(b)) for a, b in pairs] != list(itertools.combinations(stimulus_ids(assembly), 2)):
+        raise InputError("pairs must be all pairs of the stimuli in pdist order; make the data with rdm_assembly")
+    for subject, row in zip(map(str, assembly["subject"].values), assembly.values, strict=True):
         if not np.isfinite(row).all():
             raise InputError(
                 f"dissimilarities must be finite, but {(~np.isfinite(row)).sum()} of subject {subject!r} are not"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocompare.errors import InputError, unknown_name
+from neurocompare.networks.layers import LayeredNet
 from neurocompare.rules.base import Rule
 from neurocompare.stimuli import Preprocess
 
@@ -27,7 +28,7 @@ class Model:
         net: any torch module.
         layers: names of submodules, first to last.
         preprocess: from a stimulus to an input array.
-        rule: where given, its inference (settling, for rules that settle) is what is probed.
+        rule: of a ``LayeredNet``; its inference (settling, for rules that settle) is what is probed.
         seed: of the model among others of its name, where it has one.
         provenance: what else identifies it.
     """
@@ -71,7 +72,7 @@ class Model:
 
         A submodule called more than once in a forward pass is reported once for each call.
         """
-        if self.rule is not None:
+        if self.rule is not None and isinstance(self.net, LayeredNet):
             activities = self.rule.activities(self.net, x)
             for layer in layers:
                 sink(layer, activities[layer])

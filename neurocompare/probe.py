@@ -189,6 +189,11 @@ def _widths(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> dict[s
 def _check_mode(model: Model) -> None:
     """A published claim was once reversed by an ``eval()`` that did nothing: look instead of trusting it."""
     for name, module in model.net.named_modules():
+        if isinstance(module, _NORMS) and module.running_mean is None:
+            raise InputError(
+                f"layer {name!r} of {model.name!r} has no running statistics, so its activity would depend on the batch; "
+                "make it with track_running_stats=True"
+            )
         if isinstance(module, _NORMS) and module.training:
             raise InputError(
                 f"layer {name!r} of {model.name!r} stays in training mode after eval(), so its activity would depend on "

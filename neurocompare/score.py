@@ -143,7 +143,8 @@ def score_layers(
     """
     ceiling = metric.ceiling(benchmark.data) if ceiling is None else ceiling
     raws, notes = _raw_scores(representations, benchmark, metric)
-    raw = xr.concat([raws[layer] for layer in raws], pd.Index(list(raws), name="layer"))
+    # As objects: pandas 3 would make its own string type of them, which numpy cannot convert.
+    raw = xr.concat([raws[layer] for layer in raws], pd.Index(list(raws), name="layer", dtype=object))
     raw = raw.reindex(layer=list(representations))
     nothing = (float("nan"),) * 2
     values, errors = zip(*(metric.aggregate(raws[k]) if k in raws else nothing for k in representations), strict=True)

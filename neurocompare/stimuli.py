@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -81,12 +81,18 @@ class ImagePreprocess:
         if image.size != (self.width, self.height):
             image = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
         pixels = np.asarray(image, dtype=np.float32).reshape(self.height, self.width, len(self.mean)) / 255
-        normalised = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        normalised = (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(normalised.transpose(2, 0, 1))
 
     def describe(self) -> dict[str, Any]:
         """The settings, for provenance."""
         return {"kind": "image", "resample": "bicubic", **asdict(self)}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> ImagePreprocess:
+        """The preprocessing that ``describe`` described (after a round trip through JSON, too)."""
+        mean, std = (tuple(map(float, description[key])) for key in ("mean", "std"))
+        return cls(int(description["height"]), int(description["width"]), mean, std)
 
 
 def batches(stimuli: StimulusSet, preprocess: Preprocess, size: int) -> list[tuple[slice, Callable[[], np.ndarray]]]:

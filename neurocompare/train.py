@@ -86,8 +86,7 @@ class Run:
         state = torch.load(folder / WEIGHTS, weights_only=True)
         net.load_state_dict(state["net"])
         rule.load_state_dict(state["rule"])
-        settings = {k: v for k, v in record.pop("preprocess").items() if k not in ("kind", "resample")}
-        preprocess = ImagePreprocess(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        preprocess = ImagePreprocess.from_description(record.pop("preprocess"))
         return cls(net, rule, preprocess, record)
 
 

@@ -58,8 +58,7 @@ def split_half_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: int = 1)
     the average by ``sqrt(c)``, so that is where the band lies: the median of ``sqrt(c)`` with its 95 % interval over
     resampled neuroids.
     """
-    counts = np.unique(data["stimulus_id"].values, return_counts=True)[1]
-    if assembly.is_rdms(data) or (counts > 1).sum() < 3:
+    if assembly.is_rdms(data) or (np.unique(data["stimulus_id"].values, return_counts=True)[1] > 1).sum() < 3:
         return no_ceiling("a split-half ceiling needs repetitions of at least 3 stimuli, the data have none")
     reliability = split_half_reliability(data, n_splits=n_splits, seed=seed)
     root = np.sqrt(np.maximum(reliability, 0))

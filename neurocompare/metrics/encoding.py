@@ -7,12 +7,15 @@ and every neuroid (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007, sect. 2).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
 from sklearn.model_selection import ShuffleSplit
+from threadpoolctl import threadpool_limits
 
 from neurocompare import assembly
 from neurocompare.errors import InputError
@@ -44,14 +47,14 @@ def ridge_leave_one_out(kernel: np.ndarray, targets: np.ndarray, penalties: np.n
         targets: centred, ``(n, targets)``.
         penalties: candidates, ``(penalties,)``, all positive.
     """
-    n = len(kernel)
-    eigenvalues, vectors = np.linalg.eigh(kernel)
-    eigenvalues = np.maximum(eigenvalues, 0)  # tiny negatives are rounding
-    projected = vectors.T @ targets
-    weights = 1 / (eigenvalues + penalties[:, None])  # (penalties, n)
     # The intercept is refitted for each left-out row, so its direction 1/sqrt(n), on which the centred kernel is null,
-    # drops out of the inverse: subtract the 1 / (n penalty) that it would add to the diagonal.
-    diagonal = weights @ (vectors**2).T - 1 / (n * penalties[:, None])
+    # has no part in the inverse. Its eigenvalue is lifted above all others (whose sum is the trace) and left out;
+    # subtracting its 1 / (n penalty) afterwards would cancel up to all digits where features outnumber stimuli.
+    eigenvalues, vectors = np.linalg.eigh(kernel + 2 * np.trace(kernel) / len(kernel))
+    eigenvalues, vectors = np.maximum(eigenvalues[:-1], 0), vectors[:, :-1]  # tiny negatives are rounding
+    projected = vectors.T @ targets
+    weights = 1 / (eigenvalues + penalties[:, None])  # (penalties, n - 1)
+    diagonal = weights @ (vectors**2).T
     errors = np.stack([
         np.square((vectors @ (w[:, None] * projected)) / d[:, None]).mean(0)
         for w, d in zip(weights, diagonal, strict=True)
@@ -101,7 +104,10 @@ class Ridge:
             raise InputError(
                 f"layer {representation.layer!r} responds to every stimulus alike: nothing can be predicted"
             )
-        values = [self._one_split(gram, responses.values, *split) for split in self._splits(len(gram))]
+        splits = list(self._splits(len(gram)))
+        # A matrix of a few hundred rows gains nothing from threads inside BLAS; a thread per split does.
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+            values = list(pool.map(lambda split: self._one_split(gram, responses.values, *split), splits))
         coords = {name: coord for name, coord in responses.coords.items() if coord.dims == ("neuroid",)}
         return xr.DataArray(np.stack(values), dims=("split", "neuroid"), coords=coords)
 

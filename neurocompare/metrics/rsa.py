@@ -158,7 +158,7 @@ def neural_rdms(data: xr.DataArray, distance: Distance = correlation_distance) -
     if assembly.is_rdms(data):
         return data
     mean = assembly.average_repetitions(data)
-    representation = Representation.from_features("data", mean["stimulus_id"].values, mean.values)
+    representation = Representation.from_features("data", assembly.stimulus_ids(data), mean.values)
     return assembly.rdm_assembly(
         distance(representation)[None], representation.ids, subjects=["all neuroids"], measure="dissimilarity"
     )

@@ -38,14 +38,14 @@ class Layer(nn.Module):
         self.weight = nn.Parameter(torch.empty(weight_shape))
         self.bias = nn.Parameter(torch.zeros(weight_shape[0]))
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw weights from ``N(0, gain^2 / fan_in)`` (He et al. 2015, eq. 10); biases are zero."""
+    def initialise(self, generator: torch.Generator, scale: float = 1.0) -> None:
+        """Draw weights from ``N(0, gain^2 / fan_in)`` (He et al. 2015, eq. 10), times ``scale``; biases are zero."""
         with torch.no_grad():
-            self.weight.copy_(self.random_weight(generator))
+            self.weight.copy_(scale * self.random_weight(generator))
             self.bias.zero_()
 
     def random_weight(self, generator: torch.Generator) -> Tensor:
-        """A new tensor shaped and scaled as the initial weight; random feedback weights are drawn this way."""
+        """A new ``N(0, gain^2 / fan_in)`` tensor of the weight's shape; random feedback weights are drawn this way."""
         fan_in = math.prod(self.weight.shape[1:])
         noise = torch.randn(self.weight.shape, generator=generator, device=generator.device)
         return (noise * (self.activation.gain / fan_in**0.5)).to(self.weight)

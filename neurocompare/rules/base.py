@@ -24,11 +24,9 @@ class Needs:
     """What a rule asks of its surroundings.
 
     Attributes:
-        layered: the network must be a ``LayeredNet``.
         applied_step: ``after_step`` is to be told by how much the optimizer moved each parameter.
     """
 
-    layered: bool = True
     applied_step: bool = False
 
 
@@ -58,6 +56,7 @@ class Rule(nn.Module):
 
     Attributes:
         name: its key in ``RULES``.
+        short: its abbreviation, for figures.
         family: of rules, as in Lillicrap et al. 2020 (Fig. 1 and text).
         feedback: what comes back from the output: "none", "scalar" or "vector".
         reference: the paper.
@@ -65,6 +64,7 @@ class Rule(nn.Module):
     """
 
     name: ClassVar[str]
+    short: ClassVar[str]
     family: ClassVar[str]
     feedback: ClassVar[str]
     reference: ClassVar[str]
@@ -76,17 +76,18 @@ class Rule(nn.Module):
         """The rule, fitted to one network.
 
         Args:
-            net: that will be trained.
+            net: the ``LayeredNet`` that will be trained.
             seed: of whatever the rule draws once (feedback weights).
             settings: of the rule; see its constructor.
         Raises:
             InputError: the network is not of the kind that the rule needs, or a setting does not exist.
         """
-        known = inspect.signature(cls).parameters
+        # A rule without settings has the signature of nn.Module, (*args, **kwargs): those are no settings.
+        known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
         for setting in settings:
             if setting not in known:
                 raise unknown_name(f"setting of {cls.__name__}", setting, known)
-        if cls.needs.layered and not isinstance(net, LayeredNet):
+        if not isinstance(net, LayeredNet):
             raise InputError(
                 f"{cls.__name__} needs a LayeredNet (networks.convnet, networks.mlp or your own chain of Layers), "
                 f"but got {type(net).__name__}"
@@ -98,11 +99,11 @@ class Rule(nn.Module):
 
     provenance: Mapping[str, Any] = {}
 
-    def build(self, net: nn.Module, generator: torch.Generator) -> None:
+    def build(self, net: LayeredNet, generator: torch.Generator) -> None:
         """Make what depends on the network; by default nothing."""
 
     def assign_credit(
-        self, net: nn.Module, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
+        self, net: LayeredNet, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
     ) -> Credit:
         """Fill ``.grad`` of every trainable parameter of ``net`` and of the rule.
 
@@ -115,7 +116,7 @@ class Rule(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say how it assigns credit")
 
-    def after_step(self, net: nn.Module, applied: Mapping[str, Tensor]) -> None:
+    def after_step(self, net: LayeredNet, applied: Mapping[str, Tensor]) -> None:
         """Called after the optimizer has moved the parameters; by default nothing.
 
         Args:
@@ -125,7 +126,7 @@ class Rule(nn.Module):
 
     def step(
         self,
-        net: nn.Module,
+        net: LayeredNet,
         optimizer: torch.optim.Optimizer,
         x: Tensor,
         y: Tensor,
@@ -139,9 +140,9 @@ class Rule(nn.Module):
         self.after_step(net, {n: p.detach() - before[n] for n, p in net.named_parameters() if n in before})
         return credit
 
-    def activities(self, net: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    def activities(self, net: LayeredNet, x: Tensor) -> dict[str, Tensor]:
         """Each layer's activity as this rule infers it, by layer name; the forward pass unless the rule settles."""
-        return net.activities(x)  # type: ignore[operator]
+        return net.activities(x)
 
 
 def fill_gradients(net: LayeredNet, trace: Trace, deltas: tuple[Tensor, ...]) -> None:

@@ -30,8 +30,10 @@ class NodePerturbation(Rule):
     """
 
     name = "node_perturbation"
+    short = "NP"
     family = "perturbation"
     feedback = "scalar"
+    learning_rate = 2e-4
     reference = "Werfel, Xie & Seung 2005, Neural Comput. 17:2699"
 
     def __init__(self, *, sigma: float = 1e-2, directions: int = 1) -> None:

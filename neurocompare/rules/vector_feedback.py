@@ -62,6 +62,7 @@ class Backprop(VectorFeedback):
     """Backpropagation: ``delta_l = (W_{l+1}^T delta_{l+1}) . f'(a_l)``."""
 
     name = "backprop"
+    short = "BP"
     family = "backpropagation"
     reference = "Rumelhart, Hinton & Williams 1986, Nature 323:533"
 
@@ -70,7 +71,9 @@ class FeedbackAlignment(VectorFeedback):
     """Feedback alignment: ``delta_l = (B_{l+1} delta_{l+1}) . f'(a_l)``, each ``B`` fixed, drawn as the weights were."""
 
     name = "feedback_alignment"
+    short = "FA"
     family = "feedback alignment"
+    learning_rate = 3e-4
     reference = "Lillicrap, Cownden, Tweed & Akerman 2016, Nat. Commun. 7:13276"
 
     def build(self, net: LayeredNet, generator: torch.Generator) -> None:
@@ -89,7 +92,9 @@ class DirectFeedbackAlignment(VectorFeedback):
     """
 
     name = "direct_feedback_alignment"
+    short = "DFA"
     family = "feedback alignment"
+    learning_rate = 3e-4
     reference = "Nokland 2016, arXiv:1609.01596"
 
     def build(self, net: LayeredNet, generator: torch.Generator) -> None:

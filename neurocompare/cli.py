@@ -1,0 +1,222 @@
+"""The command line: parse, call, save."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from analyses import ANALYSES
+from data_loaders import BENCHMARKS, LOADERS, inventory, load_benchmark, load_dataset
+from neurocompare import plot as figures
+from neurocompare import zoo
+from neurocompare.controls import CONTROLS
+from neurocompare.errors import DataUnavailable, InputError, unknown_name
+from neurocompare.metrics import METRICS
+from neurocompare.model import Model
+from neurocompare.networks import build
+from neurocompare.rules import RULES
+from neurocompare.score import Score, score
+from neurocompare.study import Study, builtin_spec, open_study, read_spec
+from neurocompare.terminal import Bars, console, show_logs, show_paths, show_rows, show_score, show_study
+from neurocompare.train import RECORD, Run, train
+
+HELP = "Does it matter, for matching the brain, how a network learned?"
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Does it matter, for matching the brain, how a network learned?",
+)
+data_HELP = "Does it matter, for matching the brain, how a network learned?"
+app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify data files.")
+app.add_typer(data_app, name="data")
+Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="rules, controls, benchmarks, datasets, metrics, models or analyses")],
+) -> None:
+    """List what there is."""
+    kinds: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
+        "rules": lambda: ((n, r.family, f"feedback: {r.feedback}", r.reference) for n, r in RULES.items()),
+        "controls": lambda: ((n, c.description) for n, c in CONTROLS.items()),
+        "benchmarks": lambda: ((n,) for n in BENCHMARKS),
+        "datasets": lambda: ((n,) for n in LOADERS),
+        "metrics": lambda: ((n, m.label, f"normalized by {m.formula}") for n, m in METRICS.items()),
+        "models": lambda: ((n, "torchvision") for n in zoo.model_names()),
+        "analyses": lambda: ((n,) for n in ANALYSES),
+    }
+    if what not in kinds:
+        raise unknown_name("list", what, kinds)
+    show_rows(kinds[what]())
+
+
+@data_app.command("where")
+def data_where(datasets: Annotated[list[str] | None, typer.Argument(help="All by default.")] = None) -> None:
+    """Say where each file of a dataset is."""
+    _show_files(inventory.where(datasets or ()))
+
+
+@data_app.command("verify")
+def data_verify(datasets: Annotated[list[str] | None, typer.Argument(help="All by default.")] = None) -> None:
+    """Compare each file that is here with its sha256."""
+    with Bars() as bars:
+        states = inventory.verify(datasets or (), bars.track)
+    _show_files([state for state in states if not state.is_here or state.fault])
+    faults = [state for state in states if state.fault]
+    if faults:
+        raise DataUnavailable(f"{len(faults)} of {len(states)} files are damaged, first: {faults[0].fault}")
+    console.print(
+        f"{sum(state.is_here for state in states)} of {len(states)} files are here, and are as they should be."
+    )
+
+
+@data_app.command("fetch")
+def data_fetch(datasets: Annotated[list[str] | None, typer.Argument(help="All by default.")] = None) -> None:
+    """Download what is not here."""
+    with Bars() as bars:
+        states = inventory.fetch(datasets or (), bars.track)
+    console.print(f"{len(states)} files are here.")
+
+
+def _show_files(states: Iterable[inventory.FileState]) -> None:
+    show_rows(((s.dataset, s.path, s.place, s.location) for s in states), ("dataset", "file", "place", "location"))
+
+
+@app.command("train")
+def train_(
+    out: Folder,
+    rule: Annotated[str, typer.Option(help="A rule; see `list rules`.")] = "backprop",
+    dataset: Annotated[str, typer.Option(help="A dataset; see `list datasets`.")] = "cifar10_jpeg",
+    architecture: Annotated[str, typer.Option(help="convnet or mlp.")] = "convnet",
+    epochs: int = 5,
+    batch_size: int = 128,
+    learning_rate: Annotated[float | None, typer.Option(help="The rule's own by default.")] = None,
+    seed: int = 0,
+) -> None:
+    """Train one network under one rule, and keep it in a run folder."""
+    if rule not in RULES:
+        raise unknown_name("rule", rule, RULES)
+    if (out / RECORD).exists():
+        raise InputError(f"{out} already holds a run; choose another folder with -o, or delete that one")
+    data = load_dataset(dataset)
+    shape = {"input_shape": list(data.input_shape), "n_classes": len(data.classes)}
+    net = build({"architecture": architecture, **shape, "seed": seed})
+    fitted = RULES[rule].for_net(net, seed=seed)
+    with Bars() as bars:
+        run = train(net, fitted, data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+                    track=bars.track)  # fmt: skip
+    run.save(out)
+    console.print(f"{rule} on {dataset}: test accuracy {run.record['test_accuracy']:.3f}; kept in {out}")
+
+
+@app.command("score")
+def score_(
+    target: Annotated[str, typer.Argument(help="A run folder, a torchvision model, or path/to/file.py:function.")],
+    benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="See `list benchmarks`.")] = "cowley2023.V4",
+    metric: Annotated[str | None, typer.Option("--metric", "-m", help="The benchmark's own by default.")] = None,
+    layers: Annotated[list[str] | None, typer.Option("--layers", "-l", help="Names or globs; all by default.")] = None,
+    memory: Annotated[int, typer.Option(help="MiB that probing may take.")] = 512,
+    side: Annotated[int, typer.Option(help="Input size in pixels of a model from a file.")] = 224,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Do not download weights.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for netCDF, CSV and figure.")] = None,
+) -> None:
+    """Score every layer of a model on a benchmark."""
+    data = load_benchmark(benchmark)
+    model = _model(target, side, random_weights)
+    with Bars() as bars:
+        scored = score(model, data, metric, layers=layers, memory=memory * 2**20, track=bars.track)
+    show_score(scored)
+    if out is not None:
+        scored.save(out / "score.nc")
+        scored.table().to_csv(out / "scores.csv", index=False)
+        show_paths([out / "score.nc", out / "scores.csv", *figures.save(figures.by_layer(scored), out / "by_layer")])
+
+
+def _model(target: str, side: int, random_weights: bool) -> Model:
+    if (Path(target) / RECORD).is_file():
+        return Run.load(Path(target)).model()
+    if ".py:" in target:
+        return zoo.load_file(target, side=side)
+    if "/" in target or Path(target).is_dir():
+        raise InputError(f"{target!r} is neither a run folder (it has no {RECORD}) nor path/to/file.py:function")
+    return zoo.load_model(target, pretrained=not random_weights)
+
+
+@app.command()
+def run(
+    out: Folder,
+    study: Annotated[Path | None, typer.Argument(help="A study file (TOML); the built-in study by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One epoch, at most 5,000 images, two seeds.")] = False,
+) -> None:
+    """Run a study, or go on with it: train, probe, score, tabulate, plot."""
+    with Bars() as bars:
+        chosen = _study(study, out, quick)
+        table = chosen.run(bars.track)
+    show_study(table)
+    show_paths([out / "scores.parquet", out / "scores.csv", *_figures(table, out)])
+
+
+def _study(path: Path | None, out: Path, quick: bool) -> Study:
+    spec = builtin_spec("first_light") if path is None else read_spec(path)
+    study = Study(spec.quick() if quick else spec, out)
+    try:
+        study.prepare()
+        return study
+    except DataUnavailable as error:
+        if path is not None:
+            raise
+        console.print(
+            f"[bold yellow]The recordings of the built-in study cannot be had[/]: {error}\n"
+            "[bold yellow]Running on a simulated brain instead[/] (digits, photographs, a known generating network): "
+            "this shows that the tool works and says nothing about brains.",
+            highlight=False,
+        )
+    offline = builtin_spec("offline")
+    return Study(offline.quick() if quick else offline, out)
+
+
+@app.command("plot")
+def plot_(folder: Annotated[Path, typer.Argument(help="A study's folder, or a score's netCDF file.")]) -> None:
+    """Draw the figures of a study, or of one score."""
+    if folder.suffix == ".nc":
+        show_paths(figures.save(figures.by_layer(Score.load(folder)), folder.with_suffix("")))
+    else:
+        show_paths(_figures(open_study(folder).table(), folder))
+
+
+@app.command()
+def analysis(name: Annotated[str, typer.Argument(help="See `list analyses`.")], out: Folder) -> None:
+    """Recompute a published result."""
+    if name not in ANALYSES:
+        raise unknown_name("analysis", name, ANALYSES)
+    show_paths(ANALYSES[name](out))
+
+
+def _figures(table: pd.DataFrame, folder: Path) -> list[Path]:
+    return [
+        *figures.save(figures.by_layer(table), folder / "figures" / "by_layer"),
+        *figures.save(figures.by_rule(table), folder / "figures" / "by_rule"),
+    ]
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and exit code 2, never a traceback."""
+    show_logs("neurocompare", "data_loaders")
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

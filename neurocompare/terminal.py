@@ -1,0 +1,138 @@
+"""What the command line shows: bars and notes on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from neurocompare.inference import over_seeds
+from neurocompare.score import Score
+
+T = TypeVar("T")
+# What goes to a file or a pipe is not folded to 80 columns.
+console = Console(width=None if sys.stdout.isatty() else 170)
+notes = Console(stderr=True, width=None if sys.stderr.isatty() else 170)
+
+
+class Bars:
+    """Progress bars with the time left; ``track`` fits the library's ``Track``."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=notes)
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def track(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
+        """Show a bar while the items are gone through."""
+        task = self.progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            self.progress.advance(task)
+        self.progress.remove_task(task)
+
+
+class _Once(logging.Filter):
+    """Lets each distinct message pass once: a study probes many networks of one shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in self.seen
+        self.seen.add(message)
+        return new
+
+
+def show_logs(*packages: str) -> None:
+    """Show what the packages log, from level INFO."""
+    handler = RichHandler(console=notes, show_time=False, show_path=False, show_level=False)
+    handler.addFilter(_Once())
+    for name in packages:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+
+
+def show_paths(paths: Iterable[Path]) -> None:
+    """A line per file written."""
+    for path in paths:
+        console.print(f"wrote {path}", soft_wrap=True, highlight=False)
+
+
+def show_rows(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> None:
+    """A plain table."""
+    table = Table(*header, box=None, show_header=bool(header))
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_score(score: Score) -> None:
+    """A row per layer, and how the ceiling was had."""
+    table, attrs = score.table(), score.data.attrs
+    view = Table(title=f"{attrs['model']} on {attrs['benchmark']}, {attrs['metric']}", title_justify="left")
+    numbers = ("raw", "error", "ceiling", "normalized", "effective_dimensionality")
+    for column in ("layer", "raw", "± s.e.", "ceiling", attrs["formula"], "effective dimensionality", "features"):
+        view.add_column(column, justify="left" if column == "layer" else "right")
+    for row in table.to_dict("records"):
+        view.add_row(row["layer"], *(f"{row[name]:.3f}" for name in numbers), f"{row['n_features']:,}")
+    console.print(view)
+    console.print(f"ceiling: {attrs['ceiling_method']}", highlight=False)
+    _show_notes(table)
+
+
+def show_study(table: pd.DataFrame) -> None:
+    """A row per model and layer, a column per benchmark and metric: the mean raw score over seeds."""
+    summary = over_seeds(table)
+    columns = list(dict.fromkeys(zip(summary["metric"], summary["benchmark"], strict=True)))
+    title = "raw scores: mean over seeds ± half of the 95 % t interval"
+    view = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    view.add_column("model", no_wrap=True)
+    view.add_column("layer", no_wrap=True)
+    for metric, benchmark in columns:
+        view.add_column("\n".join([*benchmark.split("."), metric.removeprefix("rsa_")]), justify="right", no_wrap=True)
+    keys = ["model", "layer", "metric", "benchmark"]
+    cells = {tuple(row[key] for key in keys): _cell(row["mean"], row["high"]) for row in summary.to_dict("records")}
+    for model, part in summary.groupby("model", sort=False):
+        for index, layer in enumerate(dict.fromkeys(part["layer"])):
+            shown = str(model) if index == 0 else ""
+            view.add_row(shown, layer, *(cells.get((model, layer, *column), "") for column in columns))
+    first = table.groupby(["metric", "benchmark"]).first()
+    view.add_row("noise ceiling", "", *(_band(first.loc[[column]].iloc[0]) for column in columns))
+    console.print(view)
+    trained = table.dropna(subset="task_accuracy").drop_duplicates(["model", "seed"])
+    for model, values in trained.groupby("model", sort=False)["task_accuracy"]:
+        console.print(f"test accuracy, {model}: {values.mean():.3f} (mean of {len(values)})", highlight=False)
+    _show_notes(table)
+
+
+def _cell(mean: float, high: float) -> str:
+    return f"{mean:.3f}" if pd.isna(high) else f"{mean:.3f}±{high - mean:.3f}"
+
+
+def _band(row: pd.Series) -> str:
+    low, high = row["ceiling_lower"], row["ceiling_upper"]
+    return "none" if pd.isna(low) else f"{low:.3f}-{high:.3f}"
+
+
+def _show_notes(table: pd.DataFrame) -> None:
+    for note in dict.fromkeys(filter(None, table["note"])):
+        console.print(f"note: {note}", highlight=False)

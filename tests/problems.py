@@ -1,0 +1,129 @@
+"""Small problems that many tests share: tiny networks in float64, batches, tasks, and simulated brain data."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+import xarray as xr
+from PIL import Image
+from torch import Tensor
+
+from neurocompare.assembly import rdm_assembly, response_assembly
+from neurocompare.benchmark import Benchmark
+from neurocompare.dataset import Dataset, Split, image_dataset
+from neurocompare.model import Model
+from neurocompare.networks import LayeredNet, convnet, mlp
+from neurocompare.stimuli import ImagePreprocess, StimulusSet
+
+CLASSES = 3
+
+
+def small_mlp(activation: str = "tanh", *, hidden: tuple[int, ...] = (6, 5), seed: int = 0) -> LayeredNet:
+    """7 inputs, two hidden layers, 3 outputs, biases that are not zero; float64."""
+    return _with_biases(mlp(CLASSES, input_shape=(7,), hidden=hidden, activation=activation, seed=seed))
+
+
+def small_convnet(activation: str = "relu", *, seed: int = 0) -> LayeredNet:
+    """Inputs of 2 x 9 x 8, two convolutions and one fully connected layer; sides odd and even; float64."""
+    net = convnet(CLASSES, input_shape=(2, 9, 8), channels=(3, 4), hidden=(5,), activation=activation, seed=seed)
+    return _with_biases(net)
+
+
+def _with_biases(net: LayeredNet) -> LayeredNet:
+    generator = torch.Generator().manual_seed(99)
+    net = net.double()
+    with torch.no_grad():
+        for layer in net.layers.values():
+            layer.bias.copy_(0.1 * torch.randn(layer.bias.shape, generator=generator))
+    return net
+
+
+NETS = {
+    "mlp": small_mlp,
+    "mlp_relu": functools.partial(small_mlp, "relu"),
+    "mlp_sigmoid": functools.partial(small_mlp, "sigmoid"),
+    "convnet": small_convnet,
+    "convnet_tanh": functools.partial(small_convnet, "tanh"),
+}
+
+
+def batch(net: LayeredNet, n: int = 5, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """``n`` Gaussian inputs in the network's shape and dtype, and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, *net.in_shape, generator=generator, dtype=torch.float64)
+    labels = torch.randint(net.n_outputs, (n,), generator=generator)
+    return x.to(next(net.parameters())), labels
+
+
+def exclusive_or(n: int = 200, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Points of a square with side 2, labelled by whether their coordinates have the same sign: not linear at all."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.rand(n, 2, generator=generator, dtype=torch.float64) - 1
+    return x, (x[:, 0] * x[:, 1] > 0).long()
+
+
+@functools.cache
+def images(n: int = 24, side: int = 10, *, seed: int = 0) -> StimulusSet:
+    """Random colour images with the ids ``s000``, ``s001``, ...; kept in memory."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    content = {f"s{i:03d}": Image.fromarray(pixels[i]) for i in range(n)}
+    return StimulusSet("random images", tuple(content), content.__getitem__)
+
+
+def preprocess(side: int = 10) -> ImagePreprocess:
+    """To the pixels of ``images``, normalised."""
+    return ImagePreprocess(side, side, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+
+
+def image_model(side: int = 10, *, seed: int = 0) -> Model:
+    """An untrained convnet that takes ``images``."""
+    net = convnet(CLASSES, input_shape=(3, side, side), channels=(4, 6), hidden=(8,), seed=seed)
+    return Model("toy", net, tuple(net.layers), preprocess(side), seed=seed)
+
+
+def responses(
+    n: int = 40, neuroids: int = 6, repetitions: int = 2, *, noise: float = 0.5, seed: int = 0
+) -> xr.DataArray:
+    """Gaussian tuning with noise for each presentation, to stimuli named as those of ``images``."""
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal((n, neuroids))
+    values = np.concatenate([signal + noise * rng.standard_normal(signal.shape) for _ in range(repetitions)])
+    return response_assembly(
+        values,
+        [f"s{i:03d}" for i in range(n)] * repetitions,
+        repetitions=np.repeat(np.arange(repetitions), n).tolist(),
+        neuroid_ids=[f"n{i}" for i in range(neuroids)],
+        region="area",
+        subjects="one",
+        units="spikes",
+    )
+
+
+def rdms(n: int = 40, subjects: int = 4, *, noise: float = 1.0, levels: int = 0, seed: int = 0) -> xr.DataArray:
+    """RDMs that share a part, of subjects ``A``, ``B``, ...; rounded to ``levels`` values, so tied, where given."""
+    rng = np.random.default_rng(seed)
+    pairs = n * (n - 1) // 2
+    values = rng.random(pairs) + noise * rng.random((subjects, pairs))
+    if levels:
+        values = np.ceil(levels * values / values.max())
+    ids = [f"s{i:03d}" for i in range(n)]
+    return rdm_assembly(values, ids, subjects=[chr(ord("A") + i) for i in range(subjects)], measure="simulated")
+
+
+def benchmark(data: xr.DataArray, metric: str, n: int = 40) -> Benchmark:
+    """Data over the ``images``."""
+    return Benchmark("simulated.area", data, images(n), metric, "nobody", "none")
+
+
+@functools.cache
+def dataset(n: int = 120, *, seed: int = 0) -> Dataset:
+    """Images of 3 x 6 x 6 in which one channel is brighter: that channel is the class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, 2 * n)
+    pixels = rng.integers(0, 200, (2 * n, 3, 6, 6))
+    pixels[np.arange(2 * n), labels] += 55
+    pixels = pixels.astype(np.uint8)
+    train, test = Split(pixels[:n], labels[:n]), Split(pixels[n:], labels[n:])
+    return image_dataset("channels", train, test, ("red", "green", "blue"), citation="nobody", licence="none")

@@ -1,0 +1,216 @@
+"""What holds for every rule in ``RULES``: a rule that registers later inherits all of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracles import gradients
+from problems import NETS, batch, exclusive_or
+from torch import nn
+
+from neurocompare.errors import InputError
+from neurocompare.losses import LOSSES, cross_entropy
+from neurocompare.networks import mlp
+from neurocompare.rules import RULES
+
+KINDS = ["mlp", "convnet"]
+# Where the default is one noisy estimate per sample, a test of learning averages more.
+LEARNING_SETTINGS = {"node_perturbation": {"directions": 20}}
+
+
+def noise(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def credit_of(name, net, *, rule_seed=0, noise_seed=0, loss=cross_entropy):
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=rule_seed)
+    rule.assign_credit(net, x, y, loss, noise(noise_seed))
+    return gradients(net)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_is_registered_under_its_own_name_and_says_where_it_is_from(name):
+    rule = RULES[name]
+    assert rule.name == name
+    assert rule.family
+    assert rule.reference
+    assert rule.feedback in {"none", "scalar", "vector"}
+    assert rule.learning_rate > 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RULES)
+def test_every_trainable_parameter_gets_a_finite_gradient_that_is_not_zero(name, kind, loss):
+    net = NETS[kind]()
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=0)
+    credit = rule.assign_credit(net, x, y, LOSSES[loss], noise())
+    for parameter_name, parameter in [*net.named_parameters(), *rule.named_parameters()]:
+        assert parameter.grad.shape == parameter.shape, parameter_name
+        assert parameter.grad.dtype == parameter.dtype, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.norm() > 0, parameter_name
+    torch.testing.assert_close(credit.loss, LOSSES[loss](net(x), y))
+    for delta, layer in zip(credit.deltas, net.layers.values(), strict=bool(credit.deltas)):
+        assert delta.shape == (len(x), *layer.out_shape)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RULES)
+def test_a_step_moves_every_layer_and_keeps_the_parameters_objects(name, kind):
+    net = NETS[kind]()
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=0)
+    before = {n: (p, p.data_ptr(), p.detach().clone()) for n, p in net.named_parameters()}
+    optimizer = torch.optim.SGD([*net.parameters(), *rule.parameters()], lr=0.1)
+    rule.step(net, optimizer, x, y, cross_entropy, noise())
+    for parameter_name, parameter in net.named_parameters():
+        same, address, value = before[parameter_name]
+        assert parameter is same, parameter_name
+        assert parameter.data_ptr() == address, parameter_name
+        assert not torch.equal(parameter, value), parameter_name
+        torch.testing.assert_close(parameter.detach(), value - 0.1 * parameter.grad, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RULES)
+def test_assigning_credit_changes_nothing_but_gradients(name, kind):
+    net = NETS[kind]()
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=0)
+    modules = (net, rule)
+    before = [value.clone() for module in modules for value in module.state_dict().values()]
+    inputs, labels = x.clone(), y.clone()
+    rule.assign_credit(net, x, y, cross_entropy, noise())
+    after = [value for module in modules for value in module.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert torch.equal(x, inputs)
+    assert torch.equal(y, labels)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_gradients_do_not_add_up_over_calls(name):
+    net = NETS["mlp"]()
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=0)
+    rule.assign_credit(net, x, y, cross_entropy, noise())
+    first = gradients(net)
+    rule.assign_credit(net, x, y, cross_entropy, noise())
+    assert all(torch.equal(g, first[n]) for n, g in gradients(net).items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RULES)
+def test_equal_seeds_give_equal_gradients(name, kind):
+    first, second = (credit_of(name, NETS[kind](), rule_seed=3, noise_seed=4) for _ in range(2))
+    assert all(torch.equal(first[n], second[n]) for n in first)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_other_seeds_give_other_gradients_where_something_is_drawn(name):
+    """A rule either draws weights when made or noise at each step, or (backprop) nothing."""
+    net = NETS["mlp"]()
+    generator = noise()
+    untouched = generator.get_state()
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=0)
+    rule.assign_credit(net, x, y, cross_entropy, generator)
+    draws_noise = not torch.equal(generator.get_state(), untouched)
+    base = credit_of(name, net)
+    for seeds, draws in (({"rule_seed": 1}, bool(rule.state_dict())), ({"noise_seed": 1}, draws_noise)):
+        other = credit_of(name, net, **seeds)
+        same = all(torch.equal(base[n], other[n]) for n in base)
+        assert same is not draws, seeds
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "backprop"])
+def test_hidden_gradients_are_not_those_of_backprop_in_disguise(name):
+    net = NETS["mlp"]()
+    found, exact = credit_of(name, net), credit_of("backprop", net)
+    for layer in list(net.layers)[:-1]:
+        key = f"{layer}.weight"
+        assert not torch.allclose(found[key], exact[key], rtol=0.05), layer
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_state_survives_a_rule_made_with_another_seed(name):
+    net = NETS["convnet"]()
+    x, y = batch(net)
+    rule, other = RULES[name].for_net(net, seed=0), RULES[name].for_net(net, seed=1)
+    rule.assign_credit(net, x, y, cross_entropy, noise())
+    expected = gradients(net)
+    other.load_state_dict(rule.state_dict())
+    other.assign_credit(net, x, y, cross_entropy, noise())
+    assert all(torch.equal(g, expected[n]) for n, g in gradients(net).items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RULES)
+def test_activities_have_the_layers_names_and_shapes(name, kind):
+    net = NETS[kind]()
+    x, _ = batch(net)
+    activities = RULES[name].for_net(net, seed=0).activities(net, x)
+    assert list(activities) == list(net.layers)
+    for activity, layer in zip(activities.values(), net.layers.values(), strict=True):
+        assert activity.shape == (len(x), *layer.out_shape)
+        assert activity.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RULES)
+def test_works_in_single_precision(name, kind):
+    net = NETS[kind]().float()
+    for parameter_name, gradient in credit_of(name, net).items():
+        assert gradient.dtype == torch.float32, parameter_name
+        assert gradient.isfinite().all(), parameter_name
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_learns_what_a_readout_alone_cannot(name):
+    """Exclusive-or of two signs is even, and a tanh layer without biases is odd: at first no readout can do it.
+
+    Training all layers has to beat training the readout alone, so hidden layers must learn the task.
+    """
+
+    def train(layers, seed):
+        net = mlp(2, input_shape=(2,), hidden=(10,), activation="tanh", seed=seed).double()
+        x, y = exclusive_or(seed=seed)
+        rule = RULES[name].for_net(net, seed=seed + 1, **LEARNING_SETTINGS.get(name, {}))
+        parameters = [p for layer in list(net.layers.values())[layers] for p in layer.parameters()]
+        optimizer = torch.optim.Adam([*parameters, *rule.parameters()], lr=0.03)
+        generator = noise(seed)
+        losses = [float(rule.step(net, optimizer, x, y, cross_entropy, generator).loss) for _ in range(300)]
+        accuracy = float((net(x).argmax(1) == y).double().mean())
+        return losses[0], losses[-1], accuracy
+
+    for seed in range(2):
+        first, last, accuracy = train(slice(None), seed)
+        _, readout_loss, readout_accuracy = train(slice(-1, None), seed)
+        assert last < 0.4 * first
+        assert last < 0.4 * readout_loss
+        assert accuracy > 0.9
+        assert readout_accuracy < 0.75
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_unknown_setting_is_refused_and_real_ones_are_named(name):
+    net = NETS["mlp"]()
+    with pytest.raises(InputError, match=r"unknown setting of \w+ 'wibble'") as error:
+        RULES[name].for_net(net, seed=0, wibble=1)
+    for not_a_setting in ("args", "kwargs", "self"):
+        assert not_a_setting not in str(error.value)
+        with pytest.raises(InputError, match=f"unknown setting of .* '{not_a_setting}'"):
+            RULES[name].for_net(net, seed=0, **{not_a_setting: 1})
+
+
+def test_a_misspelt_setting_gets_the_nearest_one():
+    with pytest.raises(InputError, match="'sigm'; did you mean 'sigma'"):
+        RULES["node_perturbation"].for_net(NETS["mlp"](), seed=0, sigm=0.1)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_net_without_open_layers_is_refused(name):
+    with pytest.raises(InputError, match=r"needs a LayeredNet .* but got Sequential"):
+        RULES[name].for_net(nn.Sequential(nn.Linear(3, 2)), seed=0)

@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 data_HELP = "Does it matter, for matching the brain, how a network learned?"
 app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify data files.")
+data_app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify data files.")
 app.add_typer(data_app, name="data")
 Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 

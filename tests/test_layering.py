@@ -25,7 +25,7 @@ RANKS = [
     {"inference", "score"},
     {"study", "execute"},
     {"plot", "report"},
-    {"cli"},
+    {"terminal", "cli"},
 ]
 RANK = {name: rank for rank, group in enumerate(RANKS) for name in group}
 FOR_LOADERS = {"errors", "files", "progress", "assembly", "stimuli", "dataset", "benchmark"}
@@ -81,7 +81,7 @@ def layering_faults(module: str, source: str) -> list[str]:
     if module.startswith("data_loaders"):
         wrong |= {name for name in inside if unit(name) not in FOR_LOADERS} | (found & {"neurocompare"})
     elif module.startswith("neurocompare."):
-        own = RANK[unit(module)]
+        own = RANK.get(unit(module), -1)
         wrong |= {name for name in inside if RANK.get(unit(name), len(RANKS)) > own} | (found & {"neurocompare"})
         if unit(module) in WITHOUT_TORCH:
             wrong |= {name for name in found if name.split(".")[0] == "torch"}

@@ -22,18 +22,15 @@ from neurocompare.networks import build
 from neurocompare.rules import RULES
 from neurocompare.score import Score, score
 from neurocompare.study import Study, builtin_spec, open_study, read_spec
-from neurocompare.terminal import Bars, console, show_logs, show_paths, show_rows, show_score, show_study
+from neurocompare.terminal import Bars, console, notes, show_logs, show_paths, show_rows, show_score, show_study
 from neurocompare.train import RECORD, Run, train
 
 HELP = "Does it matter, for matching the brain, how a network learned?"
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Does it matter, for matching the brain, how a network learned?",
+SIMULATED = (
+    "Running on a simulated brain instead (digits, photographs, a known generating network): "
+    "this shows that the tool works and says nothing about brains."
 )
-data_HELP = "Does it matter, for matching the brain, how a network learned?"
-app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify data files.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 data_app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify data files.")
 app.add_typer(data_app, name="data")
 Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
@@ -161,6 +158,8 @@ def run(
         chosen = _study(study, out, quick)
         table = chosen.run(bars.track)
     show_study(table)
+    if all(name.startswith("simulated.") for name in chosen.spec.benchmarks):
+        console.print("[bold yellow]These scores are of a simulated brain and say nothing about brains.[/]")
     show_paths([out / "scores.parquet", out / "scores.csv", *_figures(table, out)])
 
 
@@ -173,12 +172,8 @@ def _study(path: Path | None, out: Path, quick: bool) -> Study:
     except DataUnavailable as error:
         if path is not None:
             raise
-        console.print(
-            f"[bold yellow]The recordings of the built-in study cannot be had[/]: {error}\n"
-            "[bold yellow]Running on a simulated brain instead[/] (digits, photographs, a known generating network): "
-            "this shows that the tool works and says nothing about brains.",
-            highlight=False,
-        )
+        notes.print(f"[bold yellow]The recordings of the built-in study cannot be had[/]: {error}", highlight=False)
+        notes.print(f"[bold yellow]{SIMULATED}[/]", highlight=False)
     offline = builtin_spec("offline")
     return Study(offline.quick() if quick else offline, out)
 
@@ -212,11 +207,11 @@ def main() -> None:
     show_logs("neurocompare", "data_loaders")
     try:
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except (InputError, OSError) as error:  # OSError: a full disk, a folder that may not be written
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
 
 
 if __name__ == "__main__":

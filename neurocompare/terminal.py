@@ -100,28 +100,33 @@ def show_score(score: Score) -> None:
 
 
 def show_study(table: pd.DataFrame) -> None:
-    """A row per model and layer, a column per benchmark and metric: the mean raw score over seeds."""
-    summary = over_seeds(table)
-    columns = list(dict.fromkeys(zip(summary["metric"], summary["benchmark"], strict=True)))
-    title = "raw scores: mean over seeds ± half of the 95 % t interval"
-    view = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    view.add_column("model", no_wrap=True)
-    view.add_column("layer", no_wrap=True)
-    for metric, benchmark in columns:
-        view.add_column("\n".join([*benchmark.split("."), metric.removeprefix("rsa_")]), justify="right", no_wrap=True)
-    keys = ["model", "layer", "metric", "benchmark"]
-    cells = {tuple(row[key] for key in keys): _cell(row["mean"], row["high"]) for row in summary.to_dict("records")}
-    for model, part in summary.groupby("model", sort=False):
-        for index, layer in enumerate(dict.fromkeys(part["layer"])):
-            shown = str(model) if index == 0 else ""
-            view.add_row(shown, layer, *(cells.get((model, layer, *column), "") for column in columns))
-    first = table.groupby(["metric", "benchmark"]).first()
-    view.add_row("noise ceiling", "", *(_band(first.loc[[column]].iloc[0]) for column in columns))
-    console.print(view)
+    """For each metric a row per model and layer, a column per benchmark: the mean raw score over seeds."""
+    for metric, part in table.groupby("metric", sort=False):
+        console.print(_metric_table(str(metric), part))
     trained = table.dropna(subset="task_accuracy").drop_duplicates(["model", "seed"])
     for model, values in trained.groupby("model", sort=False)["task_accuracy"]:
         console.print(f"test accuracy, {model}: {values.mean():.3f} (mean of {len(values)})", highlight=False)
     _show_notes(table)
+
+
+def _metric_table(metric: str, table: pd.DataFrame) -> Table:
+    summary = over_seeds(table)
+    benchmarks = list(dict.fromkeys(summary["benchmark"]))
+    title = f"{metric}: raw score, mean over seeds ± half of the 95 % t interval"
+    view = Table("model", "layer", title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    for benchmark in benchmarks:
+        view.add_column(benchmark.replace(".", "\n"), justify="right", no_wrap=True)
+    cells = {
+        (row["model"], row["layer"], row["benchmark"]): _cell(row["mean"], row["high"])
+        for row in summary.to_dict("records")
+    }
+    for model, part in summary.groupby("model", sort=False):
+        for index, layer in enumerate(dict.fromkeys(part["layer"])):
+            shown = str(model) if index == 0 else ""
+            view.add_row(shown, layer, *(cells.get((model, layer, benchmark), "") for benchmark in benchmarks))
+    ceilings = table.drop_duplicates("benchmark").set_index("benchmark")
+    view.add_row("noise ceiling", "", *(_band(ceilings.loc[benchmark]) for benchmark in benchmarks))
+    return view
 
 
 def _cell(mean: float, high: float) -> str:

@@ -1,0 +1,36 @@
+# Two commands: `make study` runs the built-in study, `make test` checks everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= study
+# Real data where a mirror lies beside the checkout; `make study NEUROCOMPARE_MIRROR=` tries the public sources instead.
+NEUROCOMPARE_MIRROR ?= $(wildcard ../shared/data)
+export NEUROCOMPARE_MIRROR := $(if $(NEUROCOMPARE_MIRROR),$(abspath $(NEUROCOMPARE_MIRROR)))
+
+.PHONY: study test test-slow lint clean
+
+study: $(VENV)/.installed
+	$(BIN)/neurocompare run -o $(OUT)
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.tested
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.tested: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

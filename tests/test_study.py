@@ -1,0 +1,200 @@
+"""A study end to end on data that ship with the packages: what it writes, how it goes on, what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from neurocompare import study as study_module
+from neurocompare.errors import InputError
+from neurocompare.score import Score
+from neurocompare.study import Study, StudySpec, builtin_spec, open_study, read_spec
+
+TINY = """
+name = "tiny"
+dataset = "digits"
+rules = ["feedback_alignment", "node_perturbation"]
+controls = ["untrained", "permuted_weights", "pixels"]
+seeds = [0, 1]
+[network]
+architecture = "convnet"
+channels = [4, 8]
+hidden = [12]
+[training]
+epochs = 1
+batch_size = 32
+items = 256
+[rule_settings.node_perturbation]
+directions = 2
+[benchmarks]
+"simulated.rdm" = ["rsa_spearman"]
+"simulated.units" = ["ridge", "rsa_spearman"]
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny_spec(tmp_path_factory) -> StudySpec:
+    path = tmp_path_factory.mktemp("spec") / "tiny.toml"
+    path.write_text(TINY)
+    return read_spec(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_spec, tmp_path_factory) -> tuple[Study, pd.DataFrame]:
+    study = Study(tiny_spec, tmp_path_factory.mktemp("study"))
+    return study, study.run()
+
+
+def test_the_table_has_a_row_for_every_cell_and_layer(finished):
+    _, table = finished
+    cells = 3  # benchmark and metric
+    layers = {"feedback_alignment": 4, "node_perturbation": 4, "untrained": 4, "permuted_weights": 4, "pixels": 1}
+    seeds = {name: 1 if name == "pixels" else 2 for name in layers}
+    expected = {name: cells * layers[name] * seeds[name] for name in layers}
+    assert table.groupby("model").size().to_dict() == expected
+    assert table["raw"].notna().all()
+    assert table.loc[table["model"] == "feedback_alignment", "task_accuracy"].notna().all()
+
+
+def test_parquet_and_csv_hold_the_table(finished):
+    study, table = finished
+    pd.testing.assert_frame_equal(pd.read_parquet(study.folder / "scores.parquet"), table)
+    text = pd.read_csv(study.folder / "scores.csv", keep_default_na=False, na_values=[""])
+    assert list(text.columns) == list(table.columns)
+    assert text["raw"].tolist() == pytest.approx(table["raw"].tolist(), abs=1e-15)
+
+
+def test_every_score_is_a_netcdf_with_full_provenance(finished):
+    study, _ = finished
+    paths = sorted((study.folder / "scores").rglob("*.nc"))
+    assert len(paths) == 3 * (4 * 2 + 1)
+    attrs = Score.load(study.folder / "scores/simulated.units/ridge/feedback_alignment-seed1.nc").data.attrs
+    provenance = json.loads(attrs["provenance"])
+    assert provenance["model"]["training"]["rule"] == "feedback_alignment"
+    assert provenance["model"]["seed"] == 1
+    assert len(provenance["model"]["weights_sha256"]) == 64
+    assert provenance["model"]["preprocess"]["height"] == 8
+    assert provenance["metric"]["seed"] == 1
+    assert provenance["metric"]["n_splits"] == 10
+    assert len(provenance["benchmark"]["sha256"]) == 64
+    assert "torch" in provenance["versions"]
+
+
+def test_a_finished_study_is_not_done_again_and_its_table_is_identical(finished, monkeypatch):
+    study, table = finished
+    for name in ("train", "probe", "score_layers", "load_dataset", "load_benchmark"):
+        monkeypatch.setattr(study_module, name, _must_not_be_called(name))
+    pd.testing.assert_frame_equal(Study(study.spec, study.folder).run(), table)
+
+
+def test_an_interrupted_study_goes_on_to_the_same_table(tiny_spec, finished, tmp_path, monkeypatch):
+    done = []
+    original = study_module.score_layers
+
+    def fails_at_the_tenth(*args, **kwargs):
+        if len(done) == 10:
+            raise KeyboardInterrupt
+        done.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(study_module, "score_layers", fails_at_the_tenth)
+    with pytest.raises(KeyboardInterrupt):
+        Study(tiny_spec, tmp_path).run()
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "scores").rglob("*.nc")}
+    assert len(written) == 10
+    monkeypatch.setattr(study_module, "score_layers", original)
+    pd.testing.assert_frame_equal(Study(tiny_spec, tmp_path).run(), finished[1])
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+
+
+def test_permuted_weights_come_from_backprop_even_where_the_study_does_not_list_it(finished):
+    study, table = finished
+    assert "backprop" not in table["model"].unique()
+    assert (study.folder / "runs" / "backprop-seed0" / "run.json").is_file()
+
+
+def test_a_folder_with_another_study_is_refused_and_nothing_is_lost(finished, tiny_spec):
+    study, table = finished
+    other = Study(tiny_spec.model_copy(update={"seeds": (7,)}), study.folder)
+    with pytest.raises(InputError, match=r"already holds another study \('tiny'; they differ in seeds\)"):
+        other.run()
+    pd.testing.assert_frame_equal(open_study(study.folder).table(), table)
+
+
+def test_a_folder_without_a_study_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="holds no study; make one with `neurocompare run"):
+        open_study(tmp_path)
+
+
+def test_a_damaged_run_is_named_with_both_sums(tiny_spec, tmp_path):
+    spec = tiny_spec.model_copy(update={"rules": ("backprop",), "controls": (), "seeds": (0,)})
+    Study(spec, tmp_path).run()
+    weights = tmp_path / "runs" / "backprop-seed0" / "weights.pt"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (tmp_path / "scores" / "simulated.rdm" / "rsa_spearman" / "backprop-seed0.nc").unlink()
+    with pytest.raises(InputError, match=r"weights.pt is not what was written: expected sha256 \w{64}, found \w{64}"):
+        Study(spec, tmp_path).run()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('rules = ["feedback', 'rulez = ["feedback'), r"unknown key 'rulez'; did you mean 'rules'"),
+        (("epochs = 1", "epoch = 1"), r"unknown key 'epoch'; did you mean 'epochs'"),
+        (("epochs = 1", "epochs = 0"), r"training.epochs: Input should be greater than or equal to 1"),
+        (("epochs = 1", 'epochs = "many"'), r"training.epochs: Input should be a valid integer"),
+        (('"feedback_alignment"', '"feedback_alignmnet"'), r"unknown rule .* did you mean 'feedback_alignment'"),
+        (('"pixels"', '"pixel"'), r"unknown control 'pixel'; did you mean 'pixels'"),
+        (("simulated.rdm", "simulated.rdms"), r"unknown benchmark 'simulated.rdms'; did you mean 'simulated.rdm'"),
+        (('["rsa_spearman"]', '["rsa_spearmen"]'), r"unknown metric 'rsa_spearmen'; did you mean 'rsa_spearman'"),
+        (('"digits"', '"digit"'), r"unknown dataset 'digit'; did you mean 'digits'"),
+        (("rule_settings.node_", "rule_settings.mode_"), r"unknown rule 'mode_perturbation'"),
+        (("seeds = [0, 1]", "seeds = [0, 0]"), r"seeds must differ"),
+        (("seeds = [0, 1]", "seeds = []"), r"seeds: .* at least 1 item"),
+        (("seeds = [0, 1]", "seeds = [0, 1"), r"cannot read the study .*tiny.toml"),
+    ],
+)
+def test_a_mistake_in_a_study_file_is_named_with_the_way_out(tmp_path, change, message):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.replace(*change))
+    with pytest.raises(InputError, match=message) as caught:
+        read_spec(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("channels = ", "chanels = "), "architecture 'convnet' cannot be built"),
+        (('"convnet"', '"convet"'), "unknown architecture 'convet'; did you mean 'convnet'"),
+        (
+            ("directions = 2", "direction = 2"),
+            "unknown setting of NodePerturbation 'direction'; did you mean 'directions'",
+        ),
+    ],
+)
+def test_a_mistake_that_only_building_shows_is_named_too(tmp_path, change, message):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.replace(*change))
+    with pytest.raises(InputError, match=message):
+        Study(read_spec(path), tmp_path / "out").run()
+
+
+def test_the_builtin_studies_are_valid_and_hold_what_they_promise():
+    first, offline = builtin_spec("first_light"), builtin_spec("offline")
+    rules = ("backprop", "feedback_alignment", "direct_feedback_alignment", "node_perturbation")
+    for spec in (first, offline):
+        assert spec.rules == rules
+        assert spec.controls == ("untrained", "permuted_weights", "pixels")
+        assert len(spec.seeds) >= 3
+    assert first.quick().training.items == 5000
+    assert first.quick() != first
+
+
+def _must_not_be_called(name):
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"{name} was called")
+
+    return refuse

@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= study
 # Real data where a mirror lies beside the checkout; `make study NEUROCOMPARE_MIRROR=` tries the public sources instead.
-NEUROCOMPARE_MIRROR ?= $(wildcard ../shared/data)
-export NEUROCOMPARE_MIRROR := $(if $(NEUROCOMPARE_MIRROR),$(abspath $(NEUROCOMPARE_MIRROR)))
+NEUROCOMPARE_MIRROR ?= $(abspath $(wildcard ../shared/data))
+export NEUROCOMPARE_MIRROR
+# Threads that wait busily slow a shared machine down many times over.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: study test test-slow lint clean
 

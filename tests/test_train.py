@@ -149,6 +149,14 @@ def test_a_run_comes_back_from_its_folder(tmp_path, name):
         assert again.rule.sigma == 0.02
 
 
+def test_what_a_rule_learnt_comes_back_too(tmp_path):
+    """Not only what its seed would draw again."""
+    run = trained("feedback_alignment", epochs=1)
+    run.rule.feedback_readout.mul_(2)
+    run.save(tmp_path)
+    assert torch.equal(Run.load(tmp_path).rule.feedback_readout, run.rule.feedback_readout)
+
+
 def test_weights_that_were_changed_are_refused_with_both_sums(tmp_path):
     run = trained(epochs=1)
     run.save(tmp_path)

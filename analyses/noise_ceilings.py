@@ -63,5 +63,5 @@ def main(folder: Path) -> list[Path]:
     dataset = compute()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "noise_ceilings.nc"
-    dataset.to_netcdf(path, engine="h5netcdf")
+    dataset.to_netcdf(path, engine="scipy")
     return [path, *figures.save(plot(dataset), folder / "noise_ceilings")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -152,11 +153,13 @@ def run(
     out: Folder,
     study: Annotated[Path | None, typer.Argument(help="A study file (TOML); the built-in study by default.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One epoch, at most 5,000 images, two seeds.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; one per core by default.")] = 0,
 ) -> None:
     """Run a study, or go on with it: train, probe, score, tabulate, plot."""
+    workers = workers or os.cpu_count() or 1
     with Bars() as bars:
         chosen = _study(study, out, quick)
-        table = chosen.run(bars.track)
+        table = chosen.run(bars.track, workers)
     show_study(table)
     if all(name.startswith("simulated.") for name in chosen.spec.benchmarks):
         console.print("[bold yellow]These scores are of a simulated brain and say nothing about brains.[/]")
@@ -210,7 +213,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that may not be written
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print("error:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 

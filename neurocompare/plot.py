@@ -62,6 +62,8 @@ def by_rule(scores: Score | pd.DataFrame) -> Figure:
 def save(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
     """Write a figure as ``stem.svg``, ``stem.pdf`` and ``stem.png``, text editable where the format allows."""
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
+    figure.draw_without_rendering()  # the layout, found once for all formats
+    figure.set_layout_engine("none")
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "neurocompare"}):
         for path in paths:
             with atomic(path) as temporary:

@@ -10,8 +10,9 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from neurocompare.benchmark import Benchmark
 from neurocompare.controls import CONTROLS
 from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError, unknown_name
+from neurocompare.execute import completed
 from neurocompare.files import atomic, write_text
 from neurocompare.metrics import METRICS, Ceiling
 from neurocompare.model import Model
@@ -224,25 +226,36 @@ class Study:
         """The benchmarks by name, stimuli decoded once."""
         return {name: load_benchmark(name).in_memory() for name in self.spec.benchmarks}
 
-    def run(self, track: Track = silent) -> pd.DataFrame:
+    def run(self, track: Track = silent, workers: int = 1) -> pd.DataFrame:
         """Do what is missing, write ``scores.parquet`` and ``scores.csv``, and return the table.
 
         Args:
-            track: shows progress; called once around the models of the study, and within for long steps.
+            track: shows progress over models, and over training steps where there is one worker.
+            workers: processes that share the models out.
         Raises:
             InputError: the folder holds another study, or data cannot be had.
         """
         self.prepare()
         self.claim()
-        ceilings: dict[tuple[str, str], Ceiling] = {}
         todo = [entry for entry in self.entries if self.missing(entry)]
-        for entry in track(todo, f"study {self.spec.name!r}, models", len(todo)):
-            self._score(self._model(entry, track), entry, ceilings)
+        controls = [entry for entry in todo if entry.name in CONTROLS]
+        references = [Entry(REFERENCE, e.seed) for e in controls if CONTROLS[e.name].needs_training]
+        trained = list(dict.fromkeys([*(entry for entry in todo if entry.name in RULES), *references]))
+        task = partial(self.complete, track=track) if workers == 1 else partial(_complete, self.spec, self.folder)
+        waves = (completed(task, wave, workers) for wave in (trained, controls))  # controls may need trained networks
+        for _ in track(chain.from_iterable(waves), f"study {self.spec.name!r}, models", len(trained) + len(controls)):
+            pass
         table = self.table()
         for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):
             with atomic(self.folder / f"scores.{suffix}") as temporary:
                 write(table, temporary)
         return table
+
+    def complete(self, entry: Entry, track: Track = silent) -> None:
+        """Train what an entry needs, and add the scores that it lacks; an entry that the study only refers to has none."""
+        model = self._model(entry, track)
+        if entry in self.entries:
+            self._score(model, entry)
 
     def table(self) -> pd.DataFrame:
         """Every finished score, one row per layer."""
@@ -256,7 +269,11 @@ class Study:
             for metric in metrics:
                 yield from (p for e in self.entries if (p := self.cell(e, benchmark, metric)).is_file())
 
-    def _score(self, model: Model, entry: Entry, ceilings: dict[tuple[str, str], Ceiling]) -> None:
+    @cached_property
+    def _ceilings(self) -> dict[tuple[str, str], Ceiling]:
+        return {}
+
+    def _score(self, model: Model, entry: Entry) -> None:
         description = model.describe()
         probed: dict[str, dict[str, Representation]] = {}
         for name, metrics in self.missing(entry).items():
@@ -266,9 +283,10 @@ class Study:
                 probed[stimuli.fingerprint] = probe(model, stimuli)
             for metric in (METRICS[m] for m in metrics):
                 key = (name, metric.name)
-                if key not in ceilings:
-                    ceilings[key] = metric.ceiling(benchmark.data)
-                scored = score_layers(description, probed[stimuli.fingerprint], benchmark, metric, ceilings[key])
+                if key not in self._ceilings:
+                    self._ceilings[key] = metric.ceiling(benchmark.data)
+                layers = probed[stimuli.fingerprint]
+                scored = score_layers(description, layers, benchmark, metric, self._ceilings[key])
                 scored.save(self.cell(entry, name, metric.name))
 
     def _model(self, entry: Entry, track: Track) -> Model:
@@ -302,6 +320,16 @@ class Study:
         )
         run.save(folder)
         return run
+
+
+def _complete(spec: StudySpec, folder: Path, entry: Entry) -> None:
+    _study_of_this_process(spec.model_dump_json(), folder).complete(entry)
+
+
+@cache
+def _study_of_this_process(spec: str, folder: Path) -> Study:
+    """A worker loads the data of its study once."""
+    return Study(StudySpec.model_validate_json(spec), folder)
 
 
 def open_study(folder: Path) -> Study:

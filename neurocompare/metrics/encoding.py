@@ -7,15 +7,13 @@ and every neuroid (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007, sect. 2).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.linalg
 import xarray as xr
 from sklearn.model_selection import ShuffleSplit
-from threadpoolctl import threadpool_limits
 
 from neurocompare import assembly
 from neurocompare.errors import InputError
@@ -50,7 +48,8 @@ def ridge_leave_one_out(kernel: np.ndarray, targets: np.ndarray, penalties: np.n
     # The intercept is refitted for each left-out row, so its direction 1/sqrt(n), on which the centred kernel is null,
     # has no part in the inverse. Its eigenvalue is lifted above all others (whose sum is the trace) and left out;
     # subtracting its 1 / (n penalty) afterwards would cancel up to all digits where features outnumber stimuli.
-    eigenvalues, vectors = np.linalg.eigh(kernel + 2 * np.trace(kernel) / len(kernel))
+    lifted = kernel + 2 * np.trace(kernel) / len(kernel)
+    eigenvalues, vectors = scipy.linalg.eigh(lifted, driver="evd", overwrite_a=True, check_finite=False)
     eigenvalues, vectors = np.maximum(eigenvalues[:-1], 0), vectors[:, :-1]  # tiny negatives are rounding
     projected = vectors.T @ targets
     weights = 1 / (eigenvalues + penalties[:, None])  # (penalties, n - 1)
@@ -88,7 +87,7 @@ class Ridge:
     n_splits: int = 10
     test_size: float = 0.1
     seed: int = 1
-    penalties: tuple[float, ...] = field(default=tuple(np.logspace(-5, 5, 21).tolist()))
+    penalties: tuple[float, ...] = field(default=tuple(np.logspace(-3, 4, 15).tolist()))
 
     def score(self, representation: Representation, data: xr.DataArray) -> xr.DataArray:
         """Pearson r per split and neuroid, ``(split, neuroid)``.
@@ -104,10 +103,7 @@ class Ridge:
             raise InputError(
                 f"layer {representation.layer!r} responds to every stimulus alike: nothing can be predicted"
             )
-        splits = list(self._splits(len(gram)))
-        # A matrix of a few hundred rows gains nothing from threads inside BLAS; a thread per split does.
-        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-            values = list(pool.map(lambda split: self._one_split(gram, responses.values, *split), splits))
+        values = [self._one_split(gram, responses.values, *split) for split in self._splits(len(gram))]
         coords = {name: coord for name, coord in responses.coords.items() if coord.dims == ("neuroid",)}
         return xr.DataArray(np.stack(values), dims=("split", "neuroid"), coords=coords)
 

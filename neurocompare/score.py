@@ -59,7 +59,7 @@ class Score:
             "normalized": data["normalized"].values,
             "formula": attrs["formula"],
             "effective_dimensionality": data["effective_dimensionality"].values,
-            "n_features": data["n_features"].values.astype(np.int64),
+            "n_features": data["n_features"].values,
             "n_stimuli": attrs["n_stimuli"],
             "n_units": attrs["n_units"],
             "task_accuracy": provenance["model"].get("training", {}).get("test_accuracy", np.nan),
@@ -84,9 +84,20 @@ class Score:
         """
         try:
             with xr.open_dataset(path, engine="scipy") as data:
-                return cls(data.load())
+                return cls(_native(data.load()))
         except (OSError, KeyError, TypeError, ValueError) as error:  # what scipy raises on a damaged file
-            raise InputError(f"{path} is not a readable score: {error}; delete it, and it is computed again") from error
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"{path} is not a readable score: {reason}; delete it, and it is computed again"
+            ) from error
+
+
+def _native(data: xr.Dataset) -> xr.Dataset:
+    """netCDF 3 stores numbers big-endian and integers short; hand out what was put in."""
+    kinds = {"f": np.float64, "i": np.int64}
+    native = data.map(lambda v: v.astype(kinds[v.dtype.kind]) if v.dtype.kind in kinds else v)
+    attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in data.attrs.items()}
+    return native.assign_attrs(attrs)
 
 
 def resolve_metric(metric: str | Metric) -> Metric:

@@ -22,7 +22,8 @@ from neurocompare.model import Model
 from neurocompare.networks import build
 from neurocompare.rules import RULES
 from neurocompare.score import Score, score
-from neurocompare.study import Study, builtin_spec, open_study, read_spec
+from neurocompare.spec import builtin_spec, read_spec
+from neurocompare.study import Study, open_study
 from neurocompare.terminal import Bars, console, notes, show_logs, show_paths, show_rows, show_score, show_study
 from neurocompare.train import RECORD, Run, train
 

@@ -7,17 +7,14 @@ again does only what is missing. The table is always collated from those files.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_loaders import BENCHMARKS, LOADERS, load_benchmark, load_dataset
 from neurocompare import __version__
@@ -35,111 +32,10 @@ from neurocompare.progress import Track, silent
 from neurocompare.representation import Representation
 from neurocompare.rules import RULES
 from neurocompare.score import Score, score_layers
+from neurocompare.spec import StudySpec
 from neurocompare.train import RECORD, Run, train
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 REFERENCE = "backprop"  # what permuted_weights permutes
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Training(_Strict):
-    """How every network is trained. ``learning_rate`` is per rule; a rule that is not named uses its own default."""
-
-    epochs: Annotated[int, Field(ge=1)] = 5
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    items: Annotated[int, Field(ge=1)] | None = None
-    learning_rate: dict[str, Annotated[float, Field(gt=0)]] = {}
-
-
-class StudySpec(_Strict):
-    """The validated content of a study file.
-
-    Attributes:
-        name: of the study.
-        dataset: a key of ``LOADERS``.
-        rules, controls: keys of ``RULES`` and ``CONTROLS``.
-        seeds: each makes one network per rule, its feedback weights and its order of data.
-        network: an architecture and its arguments; input shape and classes come from the dataset.
-        training: see ``Training``.
-        rule_settings: arguments of a rule, by rule.
-        benchmarks: the metrics to score, by benchmark.
-    """
-
-    name: str
-    dataset: str
-    rules: tuple[str, ...] = ()
-    controls: tuple[str, ...] = ()
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    network: dict[str, Any] = {"architecture": "convnet"}
-    training: Training = Training()
-    rule_settings: dict[str, dict[str, Any]] = {}
-    benchmarks: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
-
-    def check_names(self) -> None:
-        """Check every name against its registry.
-
-        Raises:
-            InputError: an unknown name, with the nearest one; or a seed given twice.
-        """
-        groups: list[tuple[str, Any, Any]] = [
-            ("dataset", [self.dataset], LOADERS),
-            ("rule", [*self.rules, *self.training.learning_rate, *self.rule_settings], RULES),
-            ("control", self.controls, CONTROLS),
-            ("benchmark", self.benchmarks, BENCHMARKS),
-            ("metric", [metric for metrics in self.benchmarks.values() for metric in metrics], METRICS),
-        ]
-        for kind, names, known in groups:
-            for name in names:
-                if name not in known:
-                    raise unknown_name(kind, name, known)
-        if len(set(self.seeds)) != len(self.seeds):
-            raise InputError(f"seeds must differ, but are {list(self.seeds)}")
-
-    def quick(self) -> StudySpec:
-        """A small version: one epoch of at most 5,000 items and two seeds."""
-        training = self.training.model_copy(update={"epochs": 1, "items": min(self.training.items or 5000, 5000)})
-        name = f"{self.name} (quick)"
-        return self.model_copy(update={"name": name, "seeds": self.seeds[:2], "training": training})
-
-
-def read_spec(path: Path) -> StudySpec:
-    """Read and validate a study file.
-
-    Raises:
-        InputError: there is no such file, it is not TOML, a key is misspelt, or a value or name is wrong.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read the study {path}: {error}") from error
-    try:
-        spec = StudySpec.model_validate(content)
-    except ValidationError as error:
-        raise _first_problem(path, error) from error
-    spec.check_names()
-    return spec
-
-
-def builtin_spec(name: str) -> StudySpec:
-    """A study that ships with the package: ``first_light``, or ``offline`` for machines without data."""
-    with resources.as_file(resources.files("neurocompare") / "studies" / f"{name}.toml") as path:
-        return read_spec(path)
-
-
-def _first_problem(path: Path, error: ValidationError) -> InputError:
-    problem = error.errors()[0]
-    *parents, key = map(str, problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        fields = Training.model_fields if parents == ["training"] else StudySpec.model_fields
-        return InputError(f"{path}: {unknown_name('key', key, fields)}")
-    return InputError(f"{path}: {'.'.join([*parents, key])}: {problem['msg']} (got {problem.get('input')!r:.80})")
 
 
 @dataclass(frozen=True)
@@ -166,6 +62,26 @@ class Study:
 
     spec: StudySpec
     folder: Path
+
+    def __post_init__(self) -> None:
+        """Check every name against its registry.
+
+        Raises:
+            InputError: an unknown name, with the nearest one; or a seed given twice.
+        """
+        groups: list[tuple[str, Any, Any]] = [
+            ("dataset", [self.spec.dataset], LOADERS),
+            ("rule", [*self.spec.rules, *self.spec.training.learning_rate, *self.spec.rule_settings], RULES),
+            ("control", self.spec.controls, CONTROLS),
+            ("benchmark", self.spec.benchmarks, BENCHMARKS),
+            ("metric", [metric for metrics in self.spec.benchmarks.values() for metric in metrics], METRICS),
+        ]
+        for kind, names, known in groups:
+            for name in names:
+                if name not in known:
+                    raise unknown_name(kind, name, known)
+        if len(set(self.spec.seeds)) != len(self.spec.seeds):
+            raise InputError(f"seeds must differ, but are {list(self.spec.seeds)}")
 
     def claim(self) -> None:
         """Make the folder this study's.

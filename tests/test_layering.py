@@ -23,7 +23,7 @@ RANKS = [
     {"model"},
     {"controls", "train", "probe", "zoo"},
     {"inference", "score"},
-    {"study", "execute"},
+    {"study", "spec", "execute"},
     {"plot", "report"},
     {"terminal", "cli"},
 ]

@@ -10,7 +10,8 @@ import pytest
 from neurocompare import study as study_module
 from neurocompare.errors import InputError
 from neurocompare.score import Score
-from neurocompare.study import Study, StudySpec, builtin_spec, open_study, read_spec
+from neurocompare.spec import StudySpec, builtin_spec, read_spec
+from neurocompare.study import Study, open_study
 
 TINY = """
 name = "tiny"
@@ -160,7 +161,7 @@ def test_a_mistake_in_a_study_file_is_named_with_the_way_out(tmp_path, change, m
     path = tmp_path / "tiny.toml"
     path.write_text(TINY.replace(*change))
     with pytest.raises(InputError, match=message) as caught:
-        read_spec(path)
+        Study(read_spec(path), tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,92 @@
+"""The content of a study file, validated."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neurocompare.errors import InputError, unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """How every network is trained. ``learning_rate`` is per rule; a rule that is not named uses its own default."""
+
+    epochs: Annotated[int, Field(ge=1)] = 5
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    items: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+
+class StudySpec(_Strict):
+    """The validated content of a study file.
+
+    Attributes:
+        name: of the study.
+        dataset: a key of ``LOADERS``.
+        rules, controls: keys of ``RULES`` and ``CONTROLS`` (names are checked when a ``Study`` is made of it).
+        seeds: each makes one network per rule, its feedback weights and its order of data.
+        network: an architecture and its arguments; input shape and classes come from the dataset.
+        training: see ``Training``.
+        rule_settings: arguments of a rule, by rule.
+        benchmarks: the metrics to score, by benchmark.
+    """
+
+    name: str
+    dataset: str
+    rules: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    network: dict[str, Any] = {"architecture": "convnet"}
+    training: Training = Training()
+    rule_settings: dict[str, dict[str, Any]] = {}
+    benchmarks: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+
+    def quick(self) -> StudySpec:
+        """A small version: one epoch of at most 5,000 items and two seeds."""
+        training = self.training.model_copy(update={"epochs": 1, "items": min(self.training.items or 5000, 5000)})
+        name = f"{self.name} (quick)"
+        return self.model_copy(update={"name": name, "seeds": self.seeds[:2], "training": training})
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read and validate a study file.
+
+    Raises:
+        InputError: there is no such file, it is not TOML, a key is misspelt, or a value is wrong.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"cannot read the study {path}: {error}") from error
+    try:
+        return StudySpec.model_validate(content)
+    except ValidationError as error:
+        raise _first_problem(path, error) from error
+
+
+def builtin_spec(name: str) -> StudySpec:
+    """A study that ships with the package: ``first_light``, or ``offline`` for machines without data."""
+    with resources.as_file(resources.files("neurocompare") / "studies" / f"{name}.toml") as path:
+        return read_spec(path)
+
+
+def _first_problem(path: Path, error: ValidationError) -> InputError:
+    problem = error.errors()[0]
+    *parents, key = map(str, problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        fields = Training.model_fields if parents == ["training"] else StudySpec.model_fields
+        return InputError(f"{path}: {unknown_name('key', key, fields)}")
+    return InputError(f"{path}: {'.'.join([*parents, key])}: {problem['msg']} (got {problem.get('input')!r:.80})")

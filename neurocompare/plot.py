@@ -76,21 +76,21 @@ def _as_table(scores: Score | pd.DataFrame) -> pd.DataFrame:
 
 
 def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], x_label: str) -> Figure:
-    rows = {metric: list(part.groupby("benchmark", sort=False)) for metric, part in table.groupby("metric", sort=False)}
-    columns = max(map(len, rows.values()))
-    figure = Figure(figsize=(max(3.2 * columns, 6.5), 2.6 * len(rows) + 0.9), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    panels = [(row, column, *group) for row, groups in enumerate(rows.values()) for column, group in enumerate(groups)]
+    columns = [list(part.groupby("metric", sort=False)) for _, part in table.groupby("benchmark", sort=False)]
+    n_rows = max(map(len, columns))
+    figure = Figure(figsize=(max(2.7 * len(columns), 6.5), 2.5 * n_rows + 0.9), layout="constrained")
+    axes = figure.subplots(n_rows, len(columns), squeeze=False)
+    panels = [(row, column, *group) for column, groups in enumerate(columns) for row, group in enumerate(groups)]
     for axis in axes.flat:
         axis.set_visible(False)
-    for row, column, benchmark, part in panels:
-        axis, metric = axes[row, column], str(part["metric"].iloc[0])
+    for row, column, name, part in panels:
+        axis, metric = axes[row, column], str(name)
         axis.set_visible(True)
         _ceiling(axis, part)
         draw(axis, part)
-        units = "RDMs" if metric.startswith("rsa") else "neuroids"
         first = part.iloc[0]
-        axis.set_title(f"{benchmark}: {first.n_stimuli} stimuli, {first.n_units} {units}", fontsize=8)
+        units = ("RDM" if metric.startswith("rsa") else "neuroid") + ("s" if first.n_units > 1 else "")
+        axis.set_title(f"{first.benchmark}\n{first.n_stimuli} stimuli, {first.n_units} {units}", fontsize=8)
         axis.set_ylabel(METRICS[metric].label if metric in METRICS else metric, fontsize=8)
         axis.set_xlabel(x_label, fontsize=8)
         axis.tick_params(labelsize=7)

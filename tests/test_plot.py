@@ -36,7 +36,7 @@ def test_lines_are_the_means_over_seeds_and_the_band_is_the_ceiling(table):
     np.testing.assert_allclose(axis.patches[0].get_bbox().extents[[1, 3]], [0.3, 0.4])
     assert [label.get_text() for label in axis.get_xticklabels()] == ["conv0", "conv1", "conv2"]
     assert "tau-a" in axis.get_ylabel()
-    assert axis.get_title() == "a.IT: 92 stimuli, 4 RDMs"
+    assert axis.get_title() == "a.IT\n92 stimuli, 4 RDMs"
     assert not other.patches
     assert other.texts[0].get_text() == "no ceiling estimable"
 

@@ -57,8 +57,8 @@ class Dataset:
         return self.train.inputs.shape[1:]
 
     def first(self, n: int) -> Dataset:
-        """The same task with the first ``n`` training items."""
-        return replace(self, train=self.train.first(n))
+        """The same task with at most ``n`` items in either split."""
+        return replace(self, train=self.train.first(n), test=self.test.first(n))
 
 
 def image_dataset(

@@ -18,26 +18,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def completed(task: Callable[[T], R], items: Sequence[T], workers: int = 1) -> Iterator[R]:
-    """Yield each result as it is ready; in order with one worker, which is this process.
+def completed(task: Callable[[T], R], waves: Sequence[Sequence[T]], workers: int = 1) -> Iterator[R]:
+    """Yield each result as it is ready; a wave begins when the one before it is done.
 
-    With more, processes are started afresh, so the calling script needs the usual ``if __name__ == "__main__":``.
+    With one worker, which is this process, results come in order. With more, processes are started afresh, so the calling
+    script needs the usual ``if __name__ == "__main__":``.
 
     Args:
         task: picklable where there is more than one worker; its first error ends the whole, and what was not begun is
             not done.
-        items: one argument each.
+        waves: of items, one argument each.
         workers: processes at most.
     """
-    if min(workers, len(items)) <= 1:
-        yield from map(task, items)
+    workers = min(workers, max(map(len, waves), default=0))
+    if workers <= 1:
+        yield from (task(item) for wave in waves for item in wave)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_one_thread) as pool:
-        futures = [pool.submit(task, item) for item in items]
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            for wave in waves:
+                for future in as_completed([pool.submit(task, item) for item in wave]):
+                    yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
 

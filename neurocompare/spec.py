@@ -22,7 +22,13 @@ class _Strict(BaseModel):
 
 
 class Training(_Strict):
-    """How every network is trained. ``learning_rate`` is per rule; a rule that is not named uses its own default."""
+    """How every network is trained.
+
+    Attributes:
+        epochs, batch_size: as ``train`` takes them.
+        items: of the dataset to use, at most, in either split; all by default.
+        learning_rate: by rule; a rule that is not named uses its own default.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 5
     batch_size: Annotated[int, Field(ge=1)] = 128

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +157,9 @@ class Study:
         references = [Entry(REFERENCE, e.seed) for e in controls if CONTROLS[e.name].needs_training]
         trained = list(dict.fromkeys([*(entry for entry in todo if entry.name in RULES), *references]))
         task = partial(self.complete, track=track) if workers == 1 else partial(_complete, self.spec, self.folder)
-        waves = (completed(task, wave, workers) for wave in (trained, controls))  # controls may need trained networks
-        for _ in track(chain.from_iterable(waves), f"study {self.spec.name!r}, models", len(trained) + len(controls)):
+        waves = (trained, controls)  # controls may need trained networks
+        done = completed(task, waves, workers)
+        for _ in track(done, f"study {self.spec.name!r}, models", sum(map(len, waves))):
             pass
         table = self.table()
         for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):

@@ -215,7 +215,8 @@ def test_a_split_needs_a_label_for_each_input():
 def test_the_first_items_of_a_dataset():
     data = dataset().first(30)
     assert len(data.train) == 30
-    assert len(data.test) == 120
+    assert len(data.test) == 30
+    np.testing.assert_array_equal(data.test.inputs, dataset().test.inputs[:30])
     np.testing.assert_array_equal(data.train.inputs, dataset().train.inputs[:30])
 
 

@@ -54,10 +54,11 @@ def ridge_leave_one_out(kernel: np.ndarray, targets: np.ndarray, penalties: np.n
     projected = vectors.T @ targets
     weights = 1 / (eigenvalues + penalties[:, None])  # (penalties, n - 1)
     diagonal = weights @ (vectors**2).T
-    errors = np.stack([
-        np.square((vectors @ (w[:, None] * projected)) / d[:, None]).mean(0)
-        for w, d in zip(weights, diagonal, strict=True)
-    ])  # fmt: skip
+    dual = vectors @ (weights.T[:, :, None] * projected[:, None, :]).reshape(
+        len(weights[0]), -1
+    )  # all penalties at once
+    residuals = dual.reshape(len(kernel), len(penalties), -1) / diagonal.T[:, :, None]
+    errors = np.square(residuals).mean(0)
     best = errors.argmin(0)
     return RidgeFit(vectors @ (weights[best].T * projected), penalties[best], errors)
 

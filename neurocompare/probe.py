@@ -63,17 +63,21 @@ class ProbePlan:
 
 
 def plan(
-    model: Model, stimuli: StimulusSet, layers: Sequence[str], *, memory: int = MEMORY, batch_size: int = 64
+    model: Model, stimuli: StimulusSet, layers: Sequence[str] | None, *, memory: int = MEMORY, batch_size: int = 64
 ) -> ProbePlan:
     """Plan the passes from one forward pass of one stimulus.
 
     Args:
+        layers: names or globs; by default all of the model's layers that its forward pass calls.
         memory: bytes that buffers, Gram matrices and one batch's activity may take together.
         batch_size: stimuli per forward pass at most; fewer where a batch's activity would take over 1/4 of ``memory``.
     Raises:
-        InputError: the Gram matrices alone exceed ``memory``.
+        InputError: the Gram matrices alone exceed ``memory``, or a layer that was asked for is never called.
     """
-    widths = _widths(model, stimuli, layers)
+    widths = _widths(model, stimuli, model.choose(layers))
+    unreached = [layer for layer in model.choose(layers) if layer not in widths]
+    if unreached and (layers is not None or not widths):
+        raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
     n, total = len(stimuli), sum(widths.values())
     batch_size = max(1, min(batch_size, n, memory // (16 * total)))
     fixed = 8 * n * n * (len(widths) + 1) + 8 * n * SLICE_WIDTH + 4 * batch_size * total
@@ -125,7 +129,8 @@ def probe(
         memory, batch_size: see ``plan``.
         track: shows progress over batches.
     Returns:
-        layer name -> ``Representation`` over ``stimuli.ids``, in network order.
+        layer name -> ``Representation`` over ``stimuli.ids``, in network order; of a module that is called more than
+        once in a forward pass, the last call.
     Raises:
         InputError: an unknown layer, activity that is not finite, or too small a budget.
     """
@@ -133,10 +138,9 @@ def probe(
     model.net.eval()
     try:
         _check_mode(model)
-        chosen = model.choose(layers)
-        steps = plan(model, stimuli, chosen, memory=memory, batch_size=batch_size)
+        steps = plan(model, stimuli, layers, memory=memory, batch_size=batch_size)
         log.info("%s", steps)
-        grams = {layer: [np.zeros((len(stimuli),) * 2), np.zeros(len(stimuli))] for layer in chosen}
+        grams = {layer: [np.zeros((len(stimuli),) * 2), np.zeros(len(stimuli))] for layer in steps.widths}
         for number, part in enumerate(steps.passes, 1):
             buffers = _collect(model, stimuli, part, steps, track, f"probe {model.name} {number}/{len(steps.passes)}")
             for piece in part:
@@ -164,6 +168,8 @@ def _collect(
 
         def sink(layer: str, activity: Tensor, rows: slice = rows) -> None:
             piece = pieces[layer]
+            if activity[0].numel() != steps.widths[layer]:
+                return  # a module that is called again later, on other shapes: its last call is what counts
             buffers[layer][rows] = activity.flatten(1)[:, piece.start : piece.stop].float().cpu().numpy()
 
         model.visit(torch.from_numpy(load()).to(model.device), list(pieces), sink)
@@ -180,10 +186,7 @@ def _widths(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> dict[s
         raise InputError(
             f"model {model.name!r} does not take inputs of shape {tuple(x.shape)}: {error}; check its preprocessing"
         ) from error
-    unreached = [layer for layer in layers if layer not in widths]
-    if unreached:
-        raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
-    return {layer: widths[layer] for layer in layers}
+    return {layer: widths[layer] for layer in layers if layer in widths}
 
 
 def _check_mode(model: Model) -> None:

@@ -18,7 +18,7 @@ from neurocompare.errors import InputError
 from neurocompare.model import Model
 from neurocompare.networks import convnet
 from neurocompare.probe import plan, probe
-from neurocompare.representation import Representation
+from neurocompare.representation import Representation, gram_and_sums
 from neurocompare.rules import RULES
 from neurocompare.stimuli import ImagePreprocess, StimulusSet
 
@@ -188,8 +188,26 @@ def test_a_layer_that_is_never_called_is_refused():
         def forward(self, x):
             return self.used(x)
 
+    model = model_of(Skips(), "used", "unused")
     with pytest.raises(InputError, match="the forward pass of 'm' never calls layer 'unused'"):
-        probe(model_of(Skips(), "used", "unused"), images(24))
+        probe(model, images(24), ["u*"])
+    assert list(probe(model, images(24))) == ["used"]  # where none is asked for, what is called is what there is
+
+
+def test_of_a_module_that_is_called_twice_the_last_call_counts():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act, self.narrow = nn.ReLU(), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.act(self.narrow(self.act(x.flatten(1)[:, :3])))
+
+    model = model_of(Twice(), "act", "narrow")
+    found = probe(model, images(24), batch_size=5)
+    assert {name: r.n_features for name, r in found.items()} == {"act": 2, "narrow": 2}
+    features = model.net(inputs(images(24))).detach().numpy()
+    np.testing.assert_allclose(found["act"].gram, gram_and_sums(features)[0], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(

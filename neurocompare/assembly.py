@@ -167,16 +167,28 @@ def _check_shape(assembly: xr.DataArray, dims: tuple[str, ...], coords: tuple[st
         raise InputError(f"an assembly needs data, but its shape is {assembly.shape}")
 
 
+def group_means(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The mean of the values that share a group.
+
+    Args:
+        values: ``(presentations, neuroids)``.
+        rows: the group of each presentation, from 0 with none left out.
+    Returns:
+        ``(groups, neuroids)``.
+    """
+    sums = np.zeros((rows.max() + 1, values.shape[1]))
+    np.add.at(sums, rows, values)
+    return sums / np.bincount(rows)[:, None]
+
+
 def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
     """The mean response to each stimulus, ``(stimuli, neuroids)``, stimuli in order of first appearance."""
     ids = stimulus_ids(assembly)
     index = {stimulus: row for row, stimulus in enumerate(ids)}
     rows = np.asarray([index[str(s)] for s in assembly["stimulus_id"].values])
-    sums = np.zeros((len(ids), assembly.sizes["neuroid"]))
-    np.add.at(sums, rows, assembly.values)
     neuroid_coords = {name: coord for name, coord in assembly.coords.items() if coord.dims == ("neuroid",)}
     return xr.DataArray(
-        sums / np.bincount(rows)[:, None],
+        group_means(assembly.values, rows),
         dims=("presentation", "neuroid"),
         coords={
             **neuroid_coords,

@@ -29,7 +29,7 @@ def split_half_reliability(data: xr.DataArray, *, n_splits: int = 10, seed: int 
     generator = np.random.default_rng(seed)
     corrected = []
     for _ in range(n_splits):
-        first, second = (_group_means(values[half], rows[half]) for half in _halves(rows, generator))
+        first, second = (assembly.group_means(values[half], rows[half]) for half in _halves(rows, generator))
         r = pearson_columns(first, second)
         corrected.append(2 * r / (1 + r))
     return np.mean(corrected, axis=0)
@@ -43,12 +43,6 @@ def _halves(rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarra
     position = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     in_first = position < np.repeat(counts // 2, counts)
     return order[in_first], order[~in_first]
-
-
-def _group_means(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    sums = np.zeros((rows.max() + 1, values.shape[1]))
-    np.add.at(sums, rows, values)
-    return sums / np.bincount(rows)[:, None]
 
 
 def split_half_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: int = 1) -> Ceiling:

@@ -139,9 +139,7 @@ def train(
                 f"rate {rate}; lower it"
             )
     record = {
-        "rule": rule.name,
-        "rule_seed": rule.provenance["rule_seed"],
-        "rule_settings": rule.provenance["settings"],
+        **_describe_rule(rule),
         "dataset": data.name,
         "train_items": len(data.train),
         "seed": seed,
@@ -154,6 +152,15 @@ def train(
         "test_accuracy": round(accuracy(net, data.test, data.preprocess), 6),
     }
     return Run(net.eval(), rule, data.preprocess, record)
+
+
+def _describe_rule(rule: Rule) -> dict[str, Any]:
+    """What ``Run.load`` makes the rule of again."""
+    return {
+        "rule": rule.name,
+        "rule_seed": rule.provenance["rule_seed"],
+        "rule_settings": rule.provenance["settings"],
+    }
 
 
 @torch.inference_mode()

@@ -28,24 +28,29 @@ class Loss:
         """The mean over the batch, a scalar."""
         return self.per_sample(output, labels).mean()
 
+    def target(self, output: Tensor, labels: Tensor) -> Tensor:
+        """``output - error``, what rules clamp or nudge the output to: for the squared error, the one-hot label."""
+        return output - self.error(output, labels)
+
 
 def _cross_entropy(output: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(output, labels, reduction="none")
 
 
 def _cross_entropy_error(output: Tensor, labels: Tensor) -> Tensor:
-    return torch.softmax(output, 1) - _one_hot(output, labels)
+    return torch.softmax(output, 1) - one_hot(output, labels)
 
 
 def _squared_error(output: Tensor, labels: Tensor) -> Tensor:
-    return 0.5 * (output - _one_hot(output, labels)).square().sum(1)
+    return 0.5 * (output - one_hot(output, labels)).square().sum(1)
 
 
 def _squared_error_error(output: Tensor, labels: Tensor) -> Tensor:
-    return output - _one_hot(output, labels)
+    return output - one_hot(output, labels)
 
 
-def _one_hot(output: Tensor, labels: Tensor) -> Tensor:
+def one_hot(output: Tensor, labels: Tensor) -> Tensor:
+    """Labels as vectors in the shape and type of ``output``."""
     return functional.one_hot(labels, output.shape[1]).to(output.dtype)
 
 

@@ -149,7 +149,7 @@ def train(
         "learning_rate": rate,
         "loss": loss.name,
         "loss_per_epoch": [round(float(part.mean()), 6) for part in np.array_split(losses, epochs)] if losses else [],
-        "test_accuracy": round(accuracy(net, data.test, data.preprocess), 6),
+        "test_accuracy": round(accuracy(net, rule, data.test, data.preprocess), 6),
     }
     return Run(net.eval(), rule, data.preprocess, record)
 
@@ -164,13 +164,13 @@ def _describe_rule(rule: Rule) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def accuracy(net: LayeredNet, split: Split, preprocess: ImagePreprocess, batch_size: int = 1000) -> float:
-    """Fraction of a split that the network's largest output classifies rightly."""
+def accuracy(net: LayeredNet, rule: Rule, split: Split, preprocess: ImagePreprocess, batch_size: int = 1000) -> float:
+    """Fraction of a split that the network's largest output, as the rule infers it, classifies rightly."""
     net.eval()
     scale = _Scale(preprocess, next(net.parameters()).device)
     right = 0
     for start in range(0, len(split), batch_size):
-        output = net(scale(split.inputs[start : start + batch_size]))
+        *_, output = rule.activities(net, scale(split.inputs[start : start + batch_size])).values()
         labels = torch.from_numpy(split.labels[start : start + batch_size]).to(output.device)
         right += int((output.argmax(1) == labels).sum())
     return right / len(split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from neurocompare.benchmark import Benchmark
 from neurocompare.dataset import Dataset, Split, image_dataset
 from neurocompare.model import Model
 from neurocompare.networks import LayeredNet, convnet, mlp
+from neurocompare.rules import RULES, Rule
 from neurocompare.stimuli import ImagePreprocess, StimulusSet
 
 CLASSES = 3
@@ -47,6 +49,22 @@ NETS = {
     "convnet": small_convnet,
     "convnet_tanh": functools.partial(small_convnet, "tanh"),
 }
+
+
+def activation_of(rule: type[Rule], preferred: str) -> str:
+    """The preferred activation where the rule is defined for it, else the rule's own first."""
+    return preferred if preferred in rule.needs.activations else rule.needs.activations[0]
+
+
+def net_for(name: str, kind: str) -> LayeredNet:
+    """A small ``"mlp"`` or ``"convnet"`` that the rule is defined for; tanh and relu where it can be."""
+    make, preferred = {"mlp": (small_mlp, "tanh"), "convnet": (small_convnet, "relu")}[kind]
+    return make(activation_of(RULES[name], preferred))
+
+
+def kinds(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each rule with each kind of network that it is defined for."""
+    return [(n, kind) for n in names for kind in ("mlp", "convnet") if kind == "mlp" or RULES[n].needs.convolutions]
 
 
 def batch(net: LayeredNet, n: int = 5, *, seed: int = 0) -> tuple[Tensor, Tensor]:

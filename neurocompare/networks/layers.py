@@ -8,7 +8,7 @@ weight in ``transpose`` is all that feedback alignment needs, for linear and con
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -174,11 +174,22 @@ class LayeredNet(nn.Module):
         spec: the architecture's name and arguments, from which ``architectures.build`` makes the same net.
     """
 
-    def __init__(self, layers: Mapping[str, Layer], spec: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        spec: Mapping[str, Any],
+        constraint: Callable[[LayeredNet], None] | None = None,
+    ) -> None:
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
         self.spec = dict(spec)
+        self._constraint = constraint
+
+    def constrain(self) -> None:
+        """Project the weights onto what the network's constraint allows; called after each learning step."""
+        if self._constraint is not None:
+            self._constraint(self)
 
     @property
     def layers(self) -> dict[str, Layer]:

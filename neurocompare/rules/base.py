@@ -7,7 +7,7 @@ optimizer applies it. The sign is always that of a gradient: the step is ``W -= 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.losses import Loss
-from neurocompare.networks.layers import LayeredNet, Trace
+from neurocompare.networks.activations import ACTIVATIONS
+from neurocompare.networks.layers import Conv, LayeredNet, Trace
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,43 @@ class Needs:
     """What a rule asks of its surroundings.
 
     Attributes:
+        labels: hidden layers learn from labels; where not, only the readout does.
+        convolutions: it is defined for convolutions too, not for fully connected layers alone.
+        activations: of hidden layers, for which it is defined.
+        optimizer: it fills ``.grad`` for an optimizer; where not, its ``step`` moves the parameters itself.
         applied_step: ``after_step`` is to be told by how much the optimizer moved each parameter.
     """
 
+    labels: bool = True
+    convolutions: bool = True
+    activations: tuple[str, ...] = tuple(ACTIVATIONS)
+    optimizer: bool = True
     applied_step: bool = False
+
+    def __str__(self) -> str:
+        """In words, for lists."""
+        words = {
+            "labels": self.labels,
+            "labels for the readout": not self.labels,
+            "fully connected layers": not self.convolutions,
+            f"{' or '.join(self.activations)} units": set(self.activations) != set(ACTIVATIONS),
+            "no optimizer": not self.optimizer,
+            "the applied step": self.applied_step,
+        }
+        return ", ".join(word for word, true in words.items() if true)
+
+    def check(self, rule: str, net: LayeredNet) -> None:
+        """Raise ``InputError`` where a network is not what the rule is defined for."""
+        for name, layer in list(net.layers.items())[:-1]:
+            if not self.convolutions and isinstance(layer, Conv):
+                raise InputError(
+                    f"{rule} is defined for fully connected layers, but {name!r} is a convolution; use networks.mlp"
+                )
+            if layer.activation.name not in self.activations:
+                raise InputError(
+                    f"{rule} needs hidden units that are {' or '.join(self.activations)}, but {name!r} has "
+                    f"{layer.activation.name}; build the network with activation={self.activations[0]!r}"
+                )
 
 
 @dataclass(frozen=True)
@@ -92,6 +126,7 @@ class Rule(nn.Module):
                 f"{cls.__name__} needs a LayeredNet (networks.convnet, networks.mlp or your own chain of Layers), "
                 f"but got {type(net).__name__}"
             )
+        cls.needs.check(cls.__name__, net)
         rule = cls(**settings)
         rule.provenance = {"rule_seed": seed, "settings": settings}
         rule.build(net, torch.Generator().manual_seed(seed))
@@ -133,19 +168,38 @@ class Rule(nn.Module):
         loss: Loss,
         generator: torch.Generator | None = None,
     ) -> Credit:
-        """One learning step; what cannot be written as a gradient (a genetic algorithm) overrides this."""
+        """One learning step: assign credit, move the parameters, keep the network within its constraint.
+
+        What cannot be written as a gradient (a genetic algorithm) overrides this.
+        """
         credit = self.assign_credit(net, x, y, loss, generator)
         before = {n: p.detach().clone() for n, p in net.named_parameters()} if self.needs.applied_step else {}
         optimizer.step()
+        net.constrain()
         self.after_step(net, {n: p.detach() - before[n] for n, p in net.named_parameters() if n in before})
         return credit
 
     def activities(self, net: LayeredNet, x: Tensor) -> dict[str, Tensor]:
-        """Each layer's activity as this rule infers it, by layer name; the forward pass unless the rule settles."""
+        """Each layer's activity as this rule infers it, by layer name; the forward pass unless the rule settles.
+
+        The last layer's is what the network predicts under this rule.
+        """
         return net.activities(x)
 
 
-def fill_gradients(net: LayeredNet, trace: Trace, deltas: tuple[Tensor, ...]) -> None:
-    """Set ``.grad`` of each layer to ``delta h^T`` (weight) and ``delta`` (bias)."""
-    for layer, x, delta in zip(net.layers.values(), trace.inputs, deltas, strict=True):
+def output_delta(net: LayeredNet, trace: Trace, y: Tensor, loss: Loss) -> Tensor:
+    """Derivative of the batch's mean loss with respect to the last pre-activation, ``(B, classes)``."""
+    last = list(net.layers.values())[-1]
+    return last.activate_vjp(trace.preactivations[-1], loss.error(trace.output, y) / len(y))
+
+
+def fill_gradients(net: LayeredNet, inputs: Sequence[Tensor], deltas: Sequence[Tensor]) -> None:
+    """Set ``.grad`` of each layer to ``delta h^T`` (weight) and ``delta`` (bias).
+
+    Args:
+        net: the network.
+        inputs: to each layer, ``h_{l-1}``.
+        deltas: at each pre-activation, divided by the batch size where the mean is meant.
+    """
+    for layer, x, delta in zip(net.layers.values(), inputs, deltas, strict=True):
         layer.weight.grad, layer.bias.grad = layer.gradients(x, delta)

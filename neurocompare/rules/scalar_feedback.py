@@ -31,7 +31,7 @@ class NodePerturbation(Rule):
 
     name = "node_perturbation"
     short = "NP"
-    family = "perturbation"
+    family = "scalar feedback"
     feedback = "scalar"
     learning_rate = 2e-4
     reference = "Werfel, Xie & Seung 2005, Neural Comput. 17:2699"
@@ -53,7 +53,7 @@ class NodePerturbation(Rule):
         change = loss.per_sample(noisy, y.repeat(self.directions)) - per_sample.repeat(self.directions)
         weight = change / (self.sigma**2 * self.directions * len(x))
         deltas = tuple(self._project(weight, zeta) for zeta in noise)
-        fill_gradients(net, clean, deltas)
+        fill_gradients(net, clean.inputs, deltas)
         return Credit(per_sample.mean(), deltas)
 
     def _draw(self, net: LayeredNet, x: Tensor, generator: torch.Generator | None) -> list[Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet, Trace
-from neurocompare.rules.base import Credit, Rule, fill_gradients
+from neurocompare.rules.base import Credit, Rule, fill_gradients, output_delta
 
 
 class VectorFeedback(Rule):
@@ -30,22 +30,20 @@ class VectorFeedback(Rule):
         self, net: LayeredNet, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
     ) -> Credit:
         trace = net.trace(x)
-        error = loss.error(trace.output, y) / len(x)
-        deltas = self.deltas(net, trace, error)
-        fill_gradients(net, trace, deltas)
+        deltas = self.deltas(net, trace, output_delta(net, trace, y, loss))
+        fill_gradients(net, trace.inputs, deltas)
         return Credit(loss(trace.output, y), deltas)
 
-    def deltas(self, net: LayeredNet, trace: Trace, error: Tensor) -> tuple[Tensor, ...]:
+    def deltas(self, net: LayeredNet, trace: Trace, top: Tensor) -> tuple[Tensor, ...]:
         """The teaching signal at each pre-activation, layer by layer backwards.
 
         Args:
             net: the network.
             trace: its forward pass.
-            error: derivative of the batch's mean loss with respect to the output, ``(B, classes)``.
+            top: derivative of the batch's mean loss with respect to the last pre-activation, ``(B, classes)``.
         """
         layers = list(net.layers.items())
-        delta = layers[-1][1].activate_vjp(trace.preactivations[-1], error)
-        backwards = [delta]
+        backwards = [delta := top]
         for (name, above), (_, layer), a in zip(
             reversed(layers[1:]), reversed(layers[:-1]), reversed(trace.preactivations[:-1]), strict=True
         ):
@@ -63,7 +61,7 @@ class Backprop(VectorFeedback):
 
     name = "backprop"
     short = "BP"
-    family = "backpropagation"
+    family = "vector feedback"
     reference = "Rumelhart, Hinton & Williams 1986, Nature 323:533"
 
 
@@ -72,7 +70,7 @@ class FeedbackAlignment(VectorFeedback):
 
     name = "feedback_alignment"
     short = "FA"
-    family = "feedback alignment"
+    family = "vector feedback"
     learning_rate = 3e-4
     reference = "Lillicrap, Cownden, Tweed & Akerman 2016, Nat. Commun. 7:13276"
 
@@ -93,7 +91,7 @@ class DirectFeedbackAlignment(VectorFeedback):
 
     name = "direct_feedback_alignment"
     short = "DFA"
-    family = "feedback alignment"
+    family = "vector feedback"
     learning_rate = 3e-4
     reference = "Nokland 2016, arXiv:1609.01596"
 
@@ -102,10 +100,9 @@ class DirectFeedbackAlignment(VectorFeedback):
             shape = (math.prod(layer.out_shape), net.n_outputs)
             self.register_buffer(f"feedback_{name}", torch.randn(shape, generator=generator) / net.n_outputs**0.5)
 
-    def deltas(self, net: LayeredNet, trace: Trace, error: Tensor) -> tuple[Tensor, ...]:
+    def deltas(self, net: LayeredNet, trace: Trace, top: Tensor) -> tuple[Tensor, ...]:
         """As in ``VectorFeedback``, but every layer straight from the output."""
-        *hidden, last = net.layers.items()
-        top = last[1].activate_vjp(trace.preactivations[-1], error)
+        hidden = list(net.layers.items())[:-1]
         signals = [
             layer.activate_vjp(a, (top @ self.get_buffer(f"feedback_{name}").T).unflatten(1, layer.out_shape))
             for (name, layer), a in zip(hidden, trace.preactivations[:-1], strict=True)

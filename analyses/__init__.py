@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from analyses import noise_ceilings
+from analyses import learning_speed, noise_ceilings
 
-ANALYSES: dict[str, Callable[[Path], list[Path]]] = {"noise_ceilings": noise_ceilings.main}
+ANALYSES: dict[str, Callable[[Path], list[Path]]] = {
+    "learning_speed": learning_speed.main,
+    "noise_ceilings": noise_ceilings.main,
+}

@@ -21,6 +21,7 @@ from neurocompare.metrics import METRICS
 from neurocompare.model import Model
 from neurocompare.networks import build
 from neurocompare.rules import RULES
+from neurocompare.rules.costs import COSTS
 from neurocompare.score import Score, score
 from neurocompare.spec import builtin_spec, read_spec
 from neurocompare.study import Study, open_study
@@ -44,7 +45,9 @@ def list_(
 ) -> None:
     """List what there is."""
     kinds: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
-        "rules": lambda: ((n, r.family, f"feedback: {r.feedback}", r.reference) for n, r in RULES.items()),
+        "rules": lambda: (
+            (n, r.family, r.feedback, str(r.needs), f"{COSTS[n]:.2g}", r.reference) for n, r in RULES.items()
+        ),
         "controls": lambda: ((n, c.description) for n, c in CONTROLS.items()),
         "benchmarks": lambda: ((n,) for n in BENCHMARKS),
         "datasets": lambda: ((n,) for n in LOADERS),
@@ -54,7 +57,10 @@ def list_(
     }
     if what not in kinds:
         raise unknown_name("list", what, kinds)
-    show_rows(kinds[what]())
+    header = ("rule", "family", "feedback", "needs", "cost", "reference") if what == "rules" else ()
+    show_rows(kinds[what](), header)
+    if what == "rules":
+        console.print("cost: time of a learning step over that of backprop, measured; see neurocompare/rules/costs.py")
 
 
 @data_app.command("where")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
+from neurocompare.dataset import Dataset
 from neurocompare.model import Model
 from neurocompare.networks import LayeredNet
 from neurocompare.stimuli import Preprocess
@@ -23,14 +25,15 @@ class Control:
         name: its key in ``CONTROLS``.
         description: one line.
         make: ``(net, preprocess, seed) -> Model``; does not change ``net``.
-        needs_training: ``net`` must be a backprop-trained one; otherwise it is one with its initial weights.
+        trained_on: ``(dataset, seed) -> dataset``, what ``net`` must have been trained on under backprop; where None it
+            has its initial weights.
         seeded: there is one for each seed of a study; otherwise there is one in all.
     """
 
     name: str
     description: str
     make: Callable[[LayeredNet, Preprocess, int], Model]
-    needs_training: bool = False
+    trained_on: Callable[[Dataset, int], Dataset] | None = None
     seeded: bool = True
 
 
@@ -50,6 +53,22 @@ def permuted_weights(net: LayeredNet, preprocess: Preprocess, seed: int) -> Mode
     return Model("permuted_weights", shuffled, tuple(shuffled.layers), preprocess, seed=seed)
 
 
+def shuffled_labels(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
+    """A network trained as long and as hard as the others, on labels that say nothing about the images."""
+    return Model("shuffled_labels", net, tuple(net.layers), preprocess, seed=seed)
+
+
+def the_task(data: Dataset, seed: int) -> Dataset:
+    """What the rules are trained on."""
+    return data
+
+
+def with_shuffled_labels(data: Dataset, seed: int) -> Dataset:
+    """The same images and the same labels, in the training split each other's (Zhang et al. 2017, arXiv:1611.03530)."""
+    labels = np.random.default_rng(seed).permutation(data.train.labels)
+    return replace(data, name=f"{data.name}, labels shuffled", train=replace(data.train, labels=labels))
+
+
 def pixels(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
     """The network's input itself."""
     return Model("pixels", nn.Sequential(OrderedDict(pixels=nn.Flatten())), ("pixels",), preprocess)
@@ -59,9 +78,8 @@ CONTROLS: dict[str, Control] = {
     control.name: control
     for control in (
         Control("untrained", "the network with its initial weights", untrained),
-        Control(
-            "permuted_weights", "backprop's weights, shuffled within layers", permuted_weights, needs_training=True
-        ),
+        Control("permuted_weights", "backprop's weights, shuffled within layers", permuted_weights, the_task),
+        Control("shuffled_labels", "backprop on labels shuffled over images", shuffled_labels, with_shuffled_labels),
         Control("pixels", "the network's input", pixels, seeded=False),
     )
 }

@@ -27,6 +27,7 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 _CONTROL_STYLE = {
     "untrained": ("#777777", "o", "--"),
     "permuted_weights": ("#777777", "x", ":"),
+    "shuffled_labels": ("#777777", "s", "-."),
     "pixels": ("k", "_", "-."),
 }
 _CEILING = "#DDDDDD"

@@ -18,7 +18,7 @@ import pandas as pd
 from data_loaders import BENCHMARKS, LOADERS, load_benchmark, load_dataset
 from neurocompare import __version__
 from neurocompare.benchmark import Benchmark
-from neurocompare.controls import CONTROLS
+from neurocompare.controls import CONTROLS, the_task
 from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.execute import completed
@@ -34,7 +34,7 @@ from neurocompare.score import Score, score_layers
 from neurocompare.spec import StudySpec
 from neurocompare.train import RECORD, Run, train
 
-REFERENCE = "backprop"  # what permuted_weights permutes
+REFERENCE = "backprop"  # the rule of the networks that controls are made of
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Study:
         self.claim()
         todo = [entry for entry in self.entries if self.missing(entry)]
         controls = [entry for entry in todo if entry.name in CONTROLS]
-        references = [Entry(REFERENCE, e.seed) for e in controls if CONTROLS[e.name].needs_training]
+        references = [Entry(REFERENCE, e.seed) for e in controls if CONTROLS[e.name].trained_on is the_task]
         trained = list(dict.fromkeys([*(entry for entry in todo if entry.name in RULES), *references]))
         task = partial(self.complete, track=track) if workers == 1 else partial(_complete, self.spec, self.folder)
         waves = (trained, controls)  # controls may need trained networks
@@ -210,7 +210,10 @@ class Study:
             return self._trained(entry, track).model()
         control = CONTROLS[entry.name]
         seed = self.spec.seeds[0] if entry.seed is None else entry.seed
-        net = self._trained(Entry(REFERENCE, seed), track).net if control.needs_training else self._net(seed)
+        if control.trained_on is None:
+            net = self._net(seed)
+        else:
+            net = self._trained(Entry(REFERENCE if control.trained_on is the_task else entry.name, seed), track).net
         return control.make(net, self.dataset.preprocess, seed)
 
     def _net(self, seed: int) -> LayeredNet:
@@ -223,14 +226,15 @@ class Study:
             return Run.load(folder)
         seed = self.spec.seeds[0] if entry.seed is None else entry.seed
         net, training = self._net(seed), self.spec.training
-        rule = RULES[entry.name].for_net(net, seed=seed, **self.spec.rule_settings.get(entry.name, {}))
+        name = entry.name if entry.name in RULES else REFERENCE
+        task = CONTROLS[entry.name].trained_on if entry.name in CONTROLS else None
         run = train(
             net,
-            rule,
-            self.dataset,
+            RULES[name].for_net(net, seed=seed, **self.spec.rule_settings.get(name, {})),
+            self.dataset if task is None else task(self.dataset, seed),
             epochs=training.epochs,
             batch_size=training.batch_size,
-            learning_rate=training.learning_rate.get(entry.name),
+            learning_rate=training.learning_rate.get(name),
             seed=seed,
             track=track,
         )

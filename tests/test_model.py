@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
-from problems import image_model, preprocess
+from problems import dataset, image_model, preprocess
 from torch import nn
 
 from neurocompare.controls import CONTROLS
@@ -70,6 +71,19 @@ def test_controls_leave_the_network_alone(name):
     seen = []
     control.visit(x, control.layers, lambda layer, activity: seen.append(layer))
     assert seen == list(control.layers)
+
+
+def test_labels_are_shuffled_in_the_training_split_alone_and_by_the_seed():
+    data = dataset()
+    shuffle = CONTROLS["shuffled_labels"].trained_on
+    first, again, other = shuffle(data, 0), shuffle(data, 0), shuffle(data, 1)
+    np.testing.assert_array_equal(np.bincount(first.train.labels), np.bincount(data.train.labels))
+    assert 0.2 < (first.train.labels == data.train.labels).mean() < 0.5  # three classes: a third by chance
+    np.testing.assert_array_equal(first.train.labels, again.train.labels)
+    assert (first.train.labels != other.train.labels).any()
+    assert first.train.inputs is data.train.inputs
+    assert first.test is data.test
+    assert first.name != data.name
 
 
 def test_permuted_weights_are_the_same_numbers_in_other_places():

@@ -17,7 +17,7 @@ TINY = """
 name = "tiny"
 dataset = "digits"
 rules = ["feedback_alignment", "node_perturbation"]
-controls = ["untrained", "permuted_weights", "pixels"]
+controls = ["untrained", "permuted_weights", "shuffled_labels", "pixels"]
 seeds = [0, 1]
 [network]
 architecture = "convnet"
@@ -51,7 +51,8 @@ def finished(tiny_spec, tmp_path_factory) -> tuple[Study, pd.DataFrame]:
 def test_the_table_has_a_row_for_every_cell_and_layer(finished):
     _, table = finished
     cells = 3  # benchmark and metric
-    layers = {"feedback_alignment": 4, "node_perturbation": 4, "untrained": 4, "permuted_weights": 4, "pixels": 1}
+    layers = {"feedback_alignment": 4, "node_perturbation": 4, "untrained": 4, "permuted_weights": 4}
+    layers |= {"shuffled_labels": 4, "pixels": 1}
     seeds = {name: 1 if name == "pixels" else 2 for name in layers}
     expected = {name: cells * layers[name] * seeds[name] for name in layers}
     assert table.groupby("model").size().to_dict() == expected
@@ -70,7 +71,7 @@ def test_parquet_and_csv_hold_the_table(finished):
 def test_every_score_is_a_netcdf_with_full_provenance(finished):
     study, _ = finished
     paths = sorted((study.folder / "scores").rglob("*.nc"))
-    assert len(paths) == 3 * (4 * 2 + 1)
+    assert len(paths) == 3 * (5 * 2 + 1)
     attrs = Score.load(study.folder / "scores/simulated.units/ridge/feedback_alignment-seed1.nc").data.attrs
     provenance = json.loads(attrs["provenance"])
     assert provenance["model"]["training"]["rule"] == "feedback_alignment"
@@ -114,6 +115,15 @@ def test_permuted_weights_come_from_backprop_even_where_the_study_does_not_list_
     study, table = finished
     assert "backprop" not in table["model"].unique()
     assert (study.folder / "runs" / "backprop-seed0" / "run.json").is_file()
+
+
+def test_shuffled_labels_are_learnt_by_backprop_in_a_run_of_their_own(finished):
+    study, _ = finished
+    record = json.loads((study.folder / "runs" / "shuffled_labels-seed1" / "run.json").read_text())
+    assert record["rule"] == "backprop"
+    assert record["dataset"] == "digits, labels shuffled"
+    right = json.loads((study.folder / "runs" / "backprop-seed1" / "run.json").read_text())
+    assert record["test_accuracy"] < right["test_accuracy"]
 
 
 def test_a_folder_with_another_study_is_refused_and_nothing_is_lost(finished, tiny_spec):

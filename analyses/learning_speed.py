@@ -1,0 +1,167 @@
+"""How fast a network learns depends on what comes back from its output (Lillicrap et al. 2020, Fig. 1c).
+
+First a linear perceptron, where the speed of gradient descent, node perturbation and weight perturbation is known in closed
+form (Werfel, Xie & Seung 2005, Neural Comput. 17:2699): at the best rate one example shrinks the squared distance from
+the teacher by ``1 - eta``, on average, with ``eta = 1/(M+2)``, ``1/[(N+2)(M+2)]`` and ``1/[(MN+2)(M+2)]`` for M inputs and N
+outputs. Then every rule on handwritten digits: loss against examples, loss against compute, and the angle between its
+updates of hidden weights and the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from analyses import learning_speed_figure
+from data_loaders import load_dataset
+from neurocompare import plot as figures
+from neurocompare.dataset import Dataset
+from neurocompare.errors import InputError
+from neurocompare.losses import Loss, cross_entropy
+from neurocompare.networks import LayeredNet, mlp
+from neurocompare.rules import RULES, Rule
+from neurocompare.rules.costs import COSTS
+
+INPUTS, OUTPUTS = 4, 2
+# Strength of the closed forms' "1 / [(x + 2)(M + 2)]": how many numbers are perturbed at once.
+PERTURBED = {"backprop": None, "node_perturbation": OUTPUTS, "weight_perturbation": INPUTS * OUTPUTS}
+# So little noise that the closed forms hold down to tiny distances.
+PRECISION = {"node_perturbation": {"sigma": 1e-7}, "weight_perturbation": {"sigma": 1e-7}}
+TEACHER = Loss("distance from a silent teacher", lambda out, _: 0.5 * out.square().sum(1), lambda out, _: out)
+BATCH, FACTORS, CHECKS = 32, (1 / 3, 1.0, 3.0), 5
+
+
+def best_rate(name: str) -> float:
+    """The rate at which a linear perceptron learns fastest, which is also by how much one example shrinks its error."""
+    perturbed = PERTURBED[name]
+    return 1 / ((INPUTS + 2) * (1 if perturbed is None else perturbed + 2))
+
+
+def perceptron(name: str, steps: int, replicates: int) -> np.ndarray:
+    """Squared distance of the weights from the teacher's, which are zero; ``(replicates, steps + 1)``, first 1."""
+    found = np.empty((replicates, steps + 1))
+    generator = torch.Generator().manual_seed(0)
+    for replicate in range(replicates):
+        net = mlp(OUTPUTS, input_shape=(INPUTS,), hidden=(), seed=replicate).double()
+        layer = next(iter(net.layers.values()))
+        layer.bias.requires_grad_(False)  # the closed forms are for weights alone
+        rule = RULES[name].for_net(net, seed=0, **PRECISION.get(name, {}))
+        optimizer = torch.optim.SGD([layer.weight], lr=best_rate(name))
+        for step in range(steps + 1):
+            found[replicate, step] = float(layer.weight.detach().square().sum())
+            x = torch.randn(1, INPUTS, generator=generator, dtype=torch.float64)
+            rule.step(net, optimizer, x, torch.zeros(1, dtype=torch.long), TEACHER, generator)
+    return found / found[:, :1]
+
+
+def contraction(distances: np.ndarray) -> tuple[float, float]:
+    """By how much one example shrinks the squared distance, and the standard error; every step is a sample."""
+    shrinkage = 1 - distances[:, 1:] / distances[:, :-1]
+    return float(shrinkage.mean()), float(shrinkage.std() / shrinkage.size**0.5)
+
+
+def learn(name: str, data: Dataset, steps: int, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of each step, ``(steps,)``, and the angle to the gradient at ``CHECKS`` times, in degrees."""
+    activation = "relu" if "relu" in RULES[name].needs.activations else RULES[name].needs.activations[0]
+    net = mlp(10, input_shape=data.input_shape, hidden=(50, 50), activation=activation, seed=seed)
+    rule = RULES[name].for_net(net, seed=seed)
+    optimizer = torch.optim.Adam([*net.parameters(), *rule.parameters()], lr=rate)
+    order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    x, y = _tensors(data)
+    losses, angles = np.empty(steps), []
+    for step in range(steps):
+        if step in np.linspace(0, steps - 1, CHECKS).astype(int):
+            angles.append(hidden_angle(net, rule, x[:256], y[:256]))
+        rows = torch.from_numpy(order.choice(len(y), BATCH, replace=False))
+        losses[step] = float(rule.step(net, optimizer, x[rows], y[rows], cross_entropy, noise).loss)
+        if not np.isfinite(losses[step]):
+            raise InputError(f"{name} diverged at rate {rate}")
+    return losses, np.array(angles)
+
+
+def _tensors(data: Dataset) -> tuple[Tensor, Tensor]:
+    scaled = (data.train.inputs / 255 - data.preprocess.mean[0]) / data.preprocess.std[0]
+    return torch.from_numpy(scaled).float(), torch.from_numpy(data.train.labels)
+
+
+def hidden_angle(net: LayeredNet, rule: Rule, x: Tensor, y: Tensor) -> float:
+    """Mean over hidden layers of the degrees between the rule's weight gradient and the true one; NaN without one."""
+    if not rule.needs.optimizer:
+        return float("nan")
+    gradients = []
+    for each in (rule, RULES["backprop"].for_net(net, seed=0)):
+        each.assign_credit(net, x, y, cross_entropy, torch.Generator().manual_seed(0))
+        gradients.append([layer.weight.grad for layer in list(net.layers.values())[:-1]])
+    pairs = [(a.flatten(), b.flatten()) for a, b in zip(*gradients, strict=True) if a is not None and b is not None]
+    cosines = [torch.cosine_similarity(a, b, dim=0).clamp(-1, 1) for a, b in pairs]
+    return float(torch.rad2deg(torch.arccos(torch.stack(cosines))).mean())
+
+
+def at_its_own_rate(name: str, data: Dataset, steps: int, seeds: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """The best of three rates around the default, by the loss at the end; and mean loss and angle over seeds at it."""
+    tail = max(steps // 10, 1)
+    found: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for factor in FACTORS:
+        rate = factor * RULES[name].learning_rate
+        try:
+            found[rate] = [learn(name, data, steps, rate, seed) for seed in range(seeds)]
+        except InputError:
+            continue  # too fast for this rule
+    best = min(found, key=lambda rate: np.mean([losses[-tail:].mean() for losses, _ in found[rate]]))
+    losses, angles = (np.mean(part, 0) for part in zip(*found[best], strict=True))
+    return best, losses, angles
+
+
+def compute(
+    rules: Iterable[str] = tuple(RULES), *, steps: int = 400, seeds: int = 1, examples: int = 200, replicates: int = 600
+) -> xr.Dataset:
+    """Both parts.
+
+    Args:
+        rules: for the second part.
+        steps, seeds: of the second part, batches of 32.
+        examples, replicates: of the perceptron.
+    Returns:
+        ``distance (perceptron, example)``, ``shrinkage``, ``shrinkage_error`` and ``shrinkage_theory (perceptron)``;
+        ``loss (rule, step)``, ``angle (rule, check)``, ``rate``, ``cost (rule)``.
+    """
+    rules, data = list(rules), load_dataset("digits")
+    linear = [perceptron(name, examples, replicates) for name in PERTURBED]
+    shrinkage, errors = zip(*map(contraction, linear), strict=True)
+    rates, losses, angles = zip(*(at_its_own_rate(name, data, steps, seeds) for name in rules), strict=True)
+    return xr.Dataset(
+        {
+            "distance": (("perceptron", "example"), np.stack([d.mean(0) for d in linear])),
+            "shrinkage": ("perceptron", list(shrinkage)),
+            "shrinkage_error": ("perceptron", list(errors)),
+            "shrinkage_theory": ("perceptron", [best_rate(name) for name in PERTURBED]),
+            "loss": (("rule", "step"), np.stack(losses)),
+            "angle": (("rule", "check"), np.stack(angles)),
+            "rate": ("rule", list(rates)),
+            "cost": ("rule", [COSTS[name] for name in rules]),
+        },
+        coords={"perceptron": list(PERTURBED), "rule": rules, "check": np.linspace(0, 1, CHECKS)},
+        attrs={"batch": BATCH, "inputs": INPUTS, "outputs": OUTPUTS, "dataset": data.name},
+    )
+
+
+plot = learning_speed_figure.draw
+
+
+def main(folder: Path) -> list[Path]:
+    """Compute, print both parts, and write netCDF and figures into ``folder``; returns their paths."""
+    dataset = compute()
+    print("linear perceptron: squared distance from the teacher lost per example, at the best rate")
+    for name in dataset["perceptron"].values:
+        part = dataset.sel(perceptron=name)
+        found, error, theory = (float(part[v]) for v in ("shrinkage", "shrinkage_error", "shrinkage_theory"))
+        print(f"  {name:24s} {found:.5f} ± {error:.5f}   closed form {theory:.5f}   ratio {found / theory:.3f}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "learning_speed.nc"
+    dataset.to_netcdf(path, engine="scipy")
+    return [path, *figures.save(plot(dataset), folder / "learning_speed")]

@@ -73,13 +73,13 @@ class Credit:
         deltas: per layer, the teaching signal at the pre-activation (estimating or replacing the derivative of
             ``loss``), where the rule has one.
         targets: per layer, the target activity, where the rule has one.
-        residuals: per settling phase, how far the dynamics were from rest, where the rule settles.
+        residuals: per settling phase, how far the dynamics were from rest, a scalar, where the rule settles.
     """
 
     loss: Tensor
     deltas: tuple[Tensor, ...] = ()
     targets: tuple[Tensor, ...] = ()
-    residuals: tuple[float, ...] = ()
+    residuals: tuple[Tensor, ...] = ()
 
 
 class Rule(nn.Module):

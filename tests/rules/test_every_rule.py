@@ -216,6 +216,20 @@ def test_a_network_that_the_rule_is_not_defined_for_is_refused(name):
             RULES[name].for_net(small_convnet(needs.activations[0]), seed=0)
 
 
+@pytest.mark.parametrize(("name", "kind"), kinds(GRADIENT))
+def test_everything_stays_on_the_networks_device(name, kind):
+    """On torch's meta device, which has shapes and no numbers: whatever is made elsewhere does not go together with it."""
+    net = net_for(name, kind)
+    x, y = batch(net)
+    rule = RULES[name].for_net(net, seed=0)
+    net.to("meta"), rule.to("meta")
+    credit = rule.assign_credit(net, x.to("meta"), y.to("meta"), cross_entropy, noise())
+    assert credit.loss.device.type == "meta"
+    for parameter_name, parameter in [*net.named_parameters(), *rule.named_parameters()]:
+        assert parameter.grad.device.type == "meta", parameter_name
+    assert all(activity.device.type == "meta" for activity in rule.activities(net, x.to("meta")).values())
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_an_unknown_setting_is_refused_and_real_ones_are_named(name):
     net = net_for(name, "mlp")

@@ -46,9 +46,13 @@ class Layer(nn.Module):
 
     def random_weight(self, generator: torch.Generator) -> Tensor:
         """A new ``N(0, gain^2 / fan_in)`` tensor of the weight's shape; random feedback weights are drawn this way."""
-        fan_in = math.prod(self.weight.shape[1:])
         noise = torch.randn(self.weight.shape, generator=generator, device=generator.device)
-        return (noise * (self.activation.gain / fan_in**0.5)).to(self.weight)
+        return (noise * self.scale).to(self.weight)
+
+    @property
+    def scale(self) -> float:
+        """``gain / sqrt(fan_in)``, the standard deviation of initial weights."""
+        return self.activation.gain / math.prod(self.weight.shape[1:]) ** 0.5
 
     def forward(self, x: Tensor) -> Tensor:
         """``f(W x + b)``."""

@@ -1,11 +1,21 @@
 """The credit-assignment rules by name; what is in ``RULES`` inherits the whole test battery."""
 
 from neurocompare.rules.base import Credit, Needs, Rule
+from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
 from neurocompare.rules.scalar_feedback import NodePerturbation
-from neurocompare.rules.vector_feedback import Backprop, DirectFeedbackAlignment, FeedbackAlignment
+from neurocompare.rules.vector_feedback import Backprop, DirectFeedbackAlignment, FeedbackAlignment, SignSymmetry
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (Backprop, FeedbackAlignment, DirectFeedbackAlignment, NodePerturbation)
+    rule.name: rule
+    for rule in (
+        Backprop,
+        FeedbackAlignment,
+        DirectFeedbackAlignment,
+        SignSymmetry,
+        KolenPollack,
+        WeightMirror,
+        NodePerturbation,
+    )
 }
 
 __all__ = ["RULES", "Credit", "Needs", "Rule"]

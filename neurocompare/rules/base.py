@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.losses import Loss
@@ -116,23 +117,28 @@ class Rule(nn.Module):
         Raises:
             InputError: the network is not of the kind that the rule needs, or a setting does not exist.
         """
-        # A rule without settings has the signature of nn.Module, (*args, **kwargs): those are no settings.
-        known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        for setting in settings:
-            if setting not in known:
-                raise unknown_name(f"setting of {cls.__name__}", setting, known)
         if not isinstance(net, LayeredNet):
             raise InputError(
                 f"{cls.__name__} needs a LayeredNet (networks.convnet, networks.mlp or your own chain of Layers), "
                 f"but got {type(net).__name__}"
             )
         cls.needs.check(cls.__name__, net)
-        rule = cls(**settings)
-        rule.provenance = {"rule_seed": seed, "settings": settings}
+        rule = cls._with_settings(seed, settings)
         rule.build(net, torch.Generator().manual_seed(seed))
         return rule.to(next(net.parameters()))
 
     provenance: Mapping[str, Any] = {}
+
+    @classmethod
+    def _with_settings(cls, seed: int, settings: Mapping[str, Any]) -> Self:
+        # A rule without settings has the signature of nn.Module, (*args, **kwargs): those are no settings.
+        known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        for setting in settings:
+            if setting not in known:
+                raise unknown_name(f"setting of {cls.__name__}", setting, known)
+        rule = cls(**settings)
+        rule.provenance = {"rule_seed": seed, "settings": dict(settings)}
+        return rule
 
     def build(self, net: LayeredNet, generator: torch.Generator) -> None:
         """Make what depends on the network; by default nothing."""
@@ -175,7 +181,8 @@ class Rule(nn.Module):
         credit = self.assign_credit(net, x, y, loss, generator)
         before = {n: p.detach().clone() for n, p in net.named_parameters()} if self.needs.applied_step else {}
         optimizer.step()
-        net.constrain()
+        if isinstance(net, LayeredNet):  # some rules attach to other modules too
+            net.constrain()
         self.after_step(net, {n: p.detach() - before[n] for n, p in net.named_parameters() if n in before})
         return credit
 

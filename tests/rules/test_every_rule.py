@@ -35,7 +35,7 @@ def credit_of(name, net, *, rule_seed=0, noise_seed=0, loss=cross_entropy):
     x, y = batch(net)
     rule = RULES[name].for_net(net, seed=rule_seed)
     rule.assign_credit(net, x, y, loss, noise(noise_seed))
-    return gradients(net)
+    return gradients(net) | {f"rule.{n}": p.grad.clone() for n, p in rule.named_parameters()}
 
 
 @pytest.mark.parametrize("name", RULES)

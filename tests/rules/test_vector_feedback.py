@@ -7,6 +7,7 @@ import torch
 from oracles import angle, autograd, gradients
 from problems import NETS, batch, exclusive_or, small_convnet, small_mlp
 
+from neurocompare.errors import InputError
 from neurocompare.losses import LOSSES, cross_entropy, squared_error
 from neurocompare.networks import mlp
 from neurocompare.rules import RULES
@@ -137,3 +138,38 @@ def test_hidden_teaching_signals_come_to_point_backprops_way(name, seed):
     early, _, late = torch.tensor(angles).view(3, -1).mean(1)
     assert late < early - 5
     assert late < 85
+
+
+def test_uniform_signs_are_backprop_where_weights_have_one_magnitude():
+    net = small_convnet("tanh")
+    with torch.no_grad():
+        for layer in net.layers.values():
+            layer.weight.copy_(layer.scale * layer.weight.sign())
+    x, y = batch(net)
+    made("sign_symmetry", net, magnitudes="uniform").assign_credit(net, x, y, cross_entropy)
+    for name, expected in autograd(net, x, y, "cross_entropy")[0].items():
+        torch.testing.assert_close(net.get_parameter(name).grad, expected, **EXACT)
+
+
+@pytest.mark.parametrize("magnitudes", ["uniform", "fixed", "resampled"])
+def test_carriers_keep_the_current_signs_and_magnitudes_of_their_own(magnitudes):
+    net = small_mlp("tanh", hidden=(60, 50))
+    rule = made("sign_symmetry", net, magnitudes=magnitudes)
+    generator = torch.Generator().manual_seed(0)
+    weights = {"fc2": net.layers["fc2"].weight}
+    first = rule.carriers(weights, generator)["fc2"]
+    with torch.no_grad():
+        net.layers["fc2"].weight.neg_()
+    second = rule.carriers(weights, generator)["fc2"]
+    assert torch.equal(second.sign(), weights["fc2"].detach().sign())
+    assert torch.equal(first.abs(), second.abs()) is (magnitudes != "resampled")
+    assert (first.std() > 0).item()
+    assert float(first.abs().std()) == pytest.approx(0, abs=1e-12) if magnitudes == "uniform" else first.abs().std() > 0
+    n = first.numel()
+    power = float(first.square().mean()) / net.layers["fc2"].scale ** 2
+    assert power == pytest.approx(1, abs=5 * (2 / n) ** 0.5)
+
+
+def test_unknown_magnitudes_are_refused():
+    with pytest.raises(InputError, match="unknown kind of magnitudes 'uniforn'; did you mean 'uniform'"):
+        made("sign_symmetry", small_mlp(), magnitudes="uniforn")

@@ -61,7 +61,7 @@ def backward_through(net: nn.Module, x: Tensor, y: Tensor, loss: Loss, carriers:
             return operation(h, weight)
         # Zero in value; its derivative with respect to h is the carrier's.
         path = operation(h, carrier.detach())
-        return operation(h.detach(), weight) + (path - path.detach()).nan_to_num(0.0)
+        return operation(h.detach(), weight) + (path - path.detach())
 
     return _backward(net, x, y, loss, carriers, route, lambda error: ([], []))
 

@@ -85,6 +85,18 @@ def test_the_mirror_sees_the_transposed_weights_times_the_mean_slope(scale):
     assert np.abs(expected).max() > 50 * standard_error
 
 
+def test_centring_takes_the_noise_of_a_large_mean_away():
+    """A response with a large mean would add its own noise to every weight, ``mean^2 s^2 / samples`` of variance."""
+    net = small_mlp("identity")
+    layer = net.layers["fc2"]
+    with torch.no_grad():
+        layer.bias.fill_(100.0)
+    rule = RULES["weight_mirror"].for_net(net, seed=0, samples=400)
+    error = rule.mirrored(layer, torch.Generator().manual_seed(0)).detach() - layer.weight.detach()
+    # Without centring the error's standard deviation would be 100 / sqrt(400) = 5.
+    assert float(error.std()) < 0.5
+
+
 def test_the_mirrors_gradient_leads_to_the_mirrored_weights():
     net = small_convnet("identity")
     x, y = batch(net)

@@ -157,12 +157,16 @@ class Rule(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say how it assigns credit")
 
+    def followed(self, net: LayeredNet) -> dict[str, nn.Parameter]:
+        """The parameters whose applied step ``after_step`` is told, by name."""
+        return dict(net.named_parameters()) if self.needs.applied_step else {}
+
     def after_step(self, net: LayeredNet, applied: Mapping[str, Tensor]) -> None:
         """Called after the optimizer has moved the parameters; by default nothing.
 
         Args:
             net: the network.
-            applied: by parameter name, value after minus value before; empty unless ``needs.applied_step``.
+            applied: by parameter name, value after minus value before; of those that are ``followed``.
         """
 
     def step(
@@ -179,11 +183,12 @@ class Rule(nn.Module):
         What cannot be written as a gradient (a genetic algorithm) overrides this.
         """
         credit = self.assign_credit(net, x, y, loss, generator)
-        before = {n: p.detach().clone() for n, p in net.named_parameters()} if self.needs.applied_step else {}
+        followed = self.followed(net)
+        before = {name: parameter.detach().clone() for name, parameter in followed.items()}
         optimizer.step()
         if isinstance(net, LayeredNet):  # some rules attach to other modules too
             net.constrain()
-        self.after_step(net, {n: p.detach() - before[n] for n, p in net.named_parameters() if n in before})
+        self.after_step(net, {name: parameter.detach() - before[name] for name, parameter in followed.items()})
         return credit
 
     def activities(self, net: LayeredNet, x: Tensor) -> dict[str, Tensor]:

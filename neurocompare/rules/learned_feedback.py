@@ -40,13 +40,15 @@ class KolenPollack(FeedbackAlignment):
             raise InputError(f"kolen_pollack needs a decay from 0 to below 1, but got {decay}")
         self.decay = decay
 
+    def followed(self, net: nn.Module) -> dict[str, nn.Parameter]:
+        """The weights that have feedback weights beside them."""
+        return {name: net.get_parameter(f"{_layer(name)}.weight") for name, _ in self.named_buffers()}
+
     @torch.no_grad()
     def after_step(self, net: nn.Module, applied: Mapping[str, Tensor]) -> None:
-        buffers = dict(self.named_buffers())
-        names = [name.removeprefix("feedback_").replace("/", ".") for name in buffers]
-        feedback = list(buffers.values())
-        torch._foreach_add_(feedback, [applied[f"{name}.weight"] for name in names])
-        torch._foreach_mul_([*feedback, *(net.get_parameter(f"{name}.weight") for name in names)], 1 - self.decay)
+        feedback = list(self.buffers())
+        torch._foreach_add_(feedback, list(applied.values()))
+        torch._foreach_mul_([*feedback, *self.followed(net).values()], 1 - self.decay)
 
 
 class WeightMirror(VectorFeedback):
@@ -89,7 +91,7 @@ class WeightMirror(VectorFeedback):
     ) -> Credit:
         credit = super().assign_credit(net, x, y, loss, generator)
         for name, parameter in self.named_parameters():
-            layer = net.get_submodule(name.removeprefix("feedback_").replace("/", "."))
+            layer = net.get_submodule(_layer(name))
             parameter.grad = self.noise_scale**2 * parameter - self.mirrored(layer, generator)
         return credit
 
@@ -101,3 +103,8 @@ class WeightMirror(VectorFeedback):
         y = functional.linear(x, weight.flatten(1), bias)
         y = layer.activate(y) if isinstance(layer, Layer) else y
         return ((y - y.mean(0)).T @ x / (self.samples - 1)).view_as(weight)
+
+
+def _layer(name: str) -> str:
+    """The layer that feedback weights of this name belong to."""
+    return name.removeprefix("feedback_").replace("/", ".")

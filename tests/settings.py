@@ -7,8 +7,12 @@ from typing import Any
 # Settings of the rule.
 SETTINGS: dict[str, dict[str, Any]] = {
     "node_perturbation": {"directions": 20},  # the default is one noisy estimate per sample
+    "reinforce": {"trials": 20, "entropy": 0.3},  # one bit per guess is noisy; guessing must stay open for long
 }
 # Steps and learning rate (of Adam) for the exclusive-or of two signs.
-EXCLUSIVE_OR: dict[str, dict[str, Any]] = {}
+EXCLUSIVE_OR: dict[str, dict[str, Any]] = {
+    "reinforce": {"learning_rate": 0.02, "steps": 400},
+    "genetic_algorithm": {"steps": 400},  # mutations have a fixed size, whatever the rate
+}
 # Rules whose hidden gradients are meant to come close to backprop's, which a test otherwise takes for backprop in disguise.
 CLOSE_TO_BACKPROP = {"backprop"}

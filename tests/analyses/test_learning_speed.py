@@ -36,6 +36,6 @@ def test_the_spectrum_of_a_few_rules(tmp_path):
     assert (dataset["angle"].sel(rule="node_perturbation") > 45).all()
     assert dataset["angle"].sel(rule="genetic_algorithm").isnull().all()
     assert set(dataset["rate"].values / [RULES[name].learning_rate for name in names]) <= {1 / 3, 1.0, 3.0}
-    text = " ".join(t.get_text() for axis in learning_speed.plot(dataset).axes for t in axis.texts + [axis.title])
+    text = " ".join(t.get_text() for axis in learning_speed.plot(dataset).axes for t in [*axis.texts, axis.title])
     assert "NP" in text
     assert "no update of this kind" in text

@@ -2,6 +2,7 @@
 
 from neurocompare.rules.base import Credit, Needs, Rule
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
+from neurocompare.rules.hebbian import Hebbian
 from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
 from neurocompare.rules.reinforce import Reinforce
 from neurocompare.rules.scalar_feedback import NodePerturbation
@@ -22,6 +23,7 @@ RULES: dict[str, type[Rule]] = {
         Reinforce,
         EvolutionStrategies,
         GeneticAlgorithm,
+        Hebbian,
     )
 }
 

@@ -2,12 +2,14 @@
 
 from neurocompare.networks.activations import ACTIVATIONS
 from neurocompare.networks.architectures import ARCHITECTURES, build, convnet, mlp
+from neurocompare.networks.constraints import Dale
 from neurocompare.networks.layers import Conv, Layer, LayeredNet, Linear, Trace
 
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
     "Conv",
+    "Dale",
     "Layer",
     "LayeredNet",
     "Linear",

@@ -9,6 +9,7 @@ import torch
 
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.networks.activations import ACTIVATIONS
+from neurocompare.networks.constraints import Dale
 from neurocompare.networks.layers import Conv, Layer, LayeredNet, Linear
 
 # With full-sized initial outputs, rules with random feedback first push hidden layers in directions that only fit the
@@ -23,6 +24,7 @@ def convnet(
     channels: Sequence[int] = (32, 64, 128),
     hidden: Sequence[int] = (256,),
     activation: str = "relu",
+    inhibitory: float = 0.0,
     seed: int = 0,
 ) -> LayeredNet:
     """Strided 3 x 3 convolutions, then fully connected layers; no pooling and no normalisation.
@@ -36,6 +38,7 @@ def convnet(
         channels: of each convolution; each halves height and width.
         hidden: units of each fully connected layer.
         activation: a key of ``ACTIVATIONS``.
+        inhibitory: fraction of inhibitory hidden units, which puts the network under Dale's law; 0 leaves signs free.
         seed: of the initial weights.
     """
     layers: dict[str, Layer] = {}
@@ -45,6 +48,7 @@ def convnet(
         shape = layer.out_shape
     spec = {"architecture": "convnet", "n_classes": n_classes, "input_shape": list(input_shape)}
     spec |= {"channels": list(channels), "hidden": list(hidden), "activation": activation, "seed": seed}
+    spec |= {"inhibitory": inhibitory} if inhibitory else {}
     return _finish(layers, shape, hidden, n_classes, activation, spec)
 
 
@@ -54,11 +58,13 @@ def mlp(
     input_shape: Sequence[int] = (784,),
     hidden: Sequence[int] = (500, 500),
     activation: str = "relu",
+    inhibitory: float = 0.0,
     seed: int = 0,
 ) -> LayeredNet:
     """Fully connected layers and a linear readout; the arguments are those of ``convnet``."""
     spec = {"architecture": "mlp", "n_classes": n_classes, "input_shape": list(input_shape)}
     spec |= {"hidden": list(hidden), "activation": activation, "seed": seed}
+    spec |= {"inhibitory": inhibitory} if inhibitory else {}
     return _finish({}, tuple(input_shape), hidden, n_classes, activation, spec)
 
 
@@ -77,7 +83,11 @@ def _finish(
     generator = torch.Generator().manual_seed(spec["seed"])
     for name, layer in layers.items():
         layer.initialise(generator, READOUT_SCALE if name == "readout" else 1.0)
-    return LayeredNet(layers, spec)
+    if "inhibitory" not in spec:
+        return LayeredNet(layers, spec)
+    dale = Dale(spec["inhibitory"])
+    dale.impose(layers)
+    return LayeredNet(layers, spec, dale)
 
 
 def _known(activation: str) -> str:

@@ -58,8 +58,8 @@ class Layer(nn.Module):
         """``f(W x + b)``."""
         return self.activate(self.affine(x))
 
-    def affine(self, x: Tensor) -> Tensor:
-        """The pre-activation ``a = W x + b``, ``(B, *out_shape)``."""
+    def affine(self, x: Tensor, *, bias: bool = True) -> Tensor:
+        """The pre-activation ``a = W x + b``, or ``W x``, ``(B, *out_shape)``."""
         raise TypeError("Layer is a base: use Linear or Conv")
 
     def activate(self, a: Tensor) -> Tensor:
@@ -92,8 +92,8 @@ class Linear(Layer):
     def __init__(self, in_shape: Shape, units: int, activation: str) -> None:
         super().__init__(in_shape, (units,), (units, math.prod(in_shape)), activation)
 
-    def affine(self, x: Tensor) -> Tensor:
-        return functional.linear(x.flatten(1), self.weight, self.bias)
+    def affine(self, x: Tensor, *, bias: bool = True) -> Tensor:
+        return functional.linear(x.flatten(1), self.weight, self.bias if bias else None)
 
     def transpose(self, delta: Tensor, weight: Tensor | None = None) -> Tensor:
         return (delta @ (self.weight if weight is None else weight)).unflatten(1, self.in_shape)
@@ -117,8 +117,8 @@ class Conv(Layer):
             )
         super().__init__(in_shape, (channels, *sides), (channels, in_shape[0], kernel, kernel), activation)
 
-    def affine(self, x: Tensor) -> Tensor:
-        return functional.conv2d(_channels_last(x), self.weight, self.bias, self.stride, self.padding)
+    def affine(self, x: Tensor, *, bias: bool = True) -> Tensor:
+        return functional.conv2d(_channels_last(x), self.weight, self.bias if bias else None, self.stride, self.padding)
 
     def transpose(self, delta: Tensor, weight: Tensor | None = None) -> Tensor:
         # Only the shape and memory order of the input enter its own gradient, not its values.

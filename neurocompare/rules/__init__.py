@@ -1,6 +1,9 @@
 """The credit-assignment rules by name; what is in ``RULES`` inherits the whole test battery."""
 
+from neurocompare.rules.almeida_pineda import AlmeidaPineda
 from neurocompare.rules.base import Credit, Needs, Rule
+from neurocompare.rules.contrastive_hebbian import ContrastiveHebbian, GeneRec
+from neurocompare.rules.equilibrium_propagation import EquilibriumPropagation, HolomorphicEquilibriumPropagation
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
 from neurocompare.rules.hebbian import Hebbian
 from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
@@ -24,6 +27,11 @@ RULES: dict[str, type[Rule]] = {
         EvolutionStrategies,
         GeneticAlgorithm,
         Hebbian,
+        GeneRec,
+        ContrastiveHebbian,
+        AlmeidaPineda,
+        EquilibriumPropagation,
+        HolomorphicEquilibriumPropagation,
     )
 }
 

@@ -33,7 +33,7 @@ NETS: dict[str, Callable[[str], LayeredNet]] = {
 }
 # Settings other than the defaults, and the design's limits on the ratio (for node perturbation per direction).
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "node_perturbation": [{"directions": 16}],
+    "node_perturbation": [{"directions": 16}, {"directions": 16, "signs": True}],
     "predictive_coding": [{"steps": 20}],
     "equilibrium_propagation": [{"free_steps": 30, "nudged_steps": 10}],
 }

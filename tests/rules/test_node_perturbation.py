@@ -16,11 +16,13 @@ from neurocompare.rules import RULES
 N_NODES = 6 + 5 + 3  # of small_mlp
 
 
-def estimates(rows: int, *, directions: int = 1, sigma: float = 1e-4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def estimates(
+    rows: int, *, directions: int = 1, sigma: float = 1e-4, signs: bool = False, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Independent estimates of one sample's deltas, ``(rows, N_NODES)``, and autograd's deltas ``(N_NODES,)``."""
     net = small_mlp("tanh")
     x, y = batch(net, 1)
-    rule = RULES["node_perturbation"].for_net(net, seed=0, sigma=sigma, directions=directions)
+    rule = RULES["node_perturbation"].for_net(net, seed=0, sigma=sigma, signs=signs, directions=directions)
     generator = torch.Generator().manual_seed(seed)
     # One batch holds the sample `rows` times; the mean over the batch divides each delta by `rows`.
     credit = rule.assign_credit(net, x.expand(rows, -1), y.expand(rows), cross_entropy, generator)
@@ -28,9 +30,9 @@ def estimates(rows: int, *, directions: int = 1, sigma: float = 1e-4, seed: int 
     return rows * torch.cat(credit.deltas, 1).numpy(), torch.cat(true, 1).numpy()[0]
 
 
-@pytest.mark.parametrize("sigma", [1e-1, 1e-2, 1e-4])
-def test_the_estimate_is_unbiased_whatever_the_size_of_the_noise(sigma):
-    found, true = estimates(200, directions=1000, sigma=sigma)
+@pytest.mark.parametrize(("sigma", "signs"), [(1e-1, False), (1e-2, False), (1e-4, False), (1e-4, True)])
+def test_the_estimate_is_unbiased_whatever_the_size_of_the_noise(sigma, signs):
+    found, true = estimates(200, directions=1000, sigma=sigma, signs=signs)
     # Over strong noise the loss is smoothed, which shifts the gradient by O(sigma^2).
     standard_error = found.std(0, ddof=1) / len(found) ** 0.5
     np.testing.assert_array_less(np.abs(found.mean(0) - true), 5 * standard_error + sigma**2)
@@ -38,13 +40,14 @@ def test_the_estimate_is_unbiased_whatever_the_size_of_the_noise(sigma):
     assert np.linalg.norm(5 * standard_error + sigma**2) < 0.3 * np.linalg.norm(true)
 
 
-def test_power_of_one_estimate_is_the_number_of_nodes_plus_two():
-    """``E|g^|^2 / |g|^2 = N + 2`` for Gaussian noise, N counting every perturbed unit of one sample."""
-    found, true = estimates(60_000)
+@pytest.mark.parametrize("signs", [False, True])
+def test_power_of_one_estimate_is_the_number_of_nodes_plus_two(signs):
+    """``E|g^|^2 / |g|^2 = N + 2`` for Gaussian noise, N for signs; N counts every perturbed unit of one sample."""
+    found, true = estimates(60_000, signs=signs)
     power = (found**2).sum(1) / (true @ true)
     standard_error = power.std(ddof=1) / len(power) ** 0.5
     assert standard_error < 0.2  # so that N + 1 or N + 3 would not pass
-    assert power.mean() == pytest.approx(N_NODES + 2, abs=4 * standard_error)
+    assert power.mean() == pytest.approx(N_NODES + (0 if signs else 2), abs=4 * standard_error)
 
 
 def test_error_falls_with_the_square_root_of_the_directions():

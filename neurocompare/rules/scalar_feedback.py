@@ -16,7 +16,6 @@ from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet, Trace
 from neurocompare.rules.base import Credit, Rule, fill_gradients
 
-
 BUFFER = 2**20  # units at most in one batch of perturbations: what a processor's cache holds
 
 

@@ -32,6 +32,11 @@ class Loss:
         """``output - error``, what rules clamp or nudge the output to: for the squared error, the one-hot label."""
         return output - self.error(output, labels)
 
+    def prediction(self, output: Tensor) -> Tensor:
+        """The labels, one-hot, that the output stands for: ``label + error``; probabilities under the cross-entropy."""
+        any_label = output.new_zeros(len(output), dtype=torch.long)
+        return self.error(output, any_label) + one_hot(output, any_label)
+
 
 def _cross_entropy(output: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(output, labels, reduction="none")

@@ -16,3 +16,5 @@ EXCLUSIVE_OR: dict[str, dict[str, Any]] = {
 }
 # Rules whose hidden gradients are meant to come close to backprop's, which a test otherwise takes for backprop in disguise.
 CLOSE_TO_BACKPROP = {"backprop"}
+# Rules that by definition use the gradient in the last hidden layer.
+GRADIENT_IN_LAST_HIDDEN = {"target_propagation", "difference_target_propagation"}

@@ -9,6 +9,11 @@ from neurocompare.rules.hebbian import Hebbian
 from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
 from neurocompare.rules.reinforce import Reinforce
 from neurocompare.rules.scalar_feedback import NodePerturbation
+from neurocompare.rules.target_propagation import DifferenceTargetPropagation, TargetPropagation
+from neurocompare.rules.targets_from_output import (
+    LocalDifferenceReconstruction,
+    SimplifiedDifferenceTargetPropagation,
+)
 from neurocompare.rules.vector_feedback import Backprop, DirectFeedbackAlignment, FeedbackAlignment, SignSymmetry
 from neurocompare.rules.weight_noise import EvolutionStrategies, WeightPerturbation
 
@@ -27,6 +32,10 @@ RULES: dict[str, type[Rule]] = {
         EvolutionStrategies,
         GeneticAlgorithm,
         Hebbian,
+        TargetPropagation,
+        DifferenceTargetPropagation,
+        SimplifiedDifferenceTargetPropagation,
+        LocalDifferenceReconstruction,
         GeneRec,
         ContrastiveHebbian,
         AlmeidaPineda,

@@ -215,3 +215,8 @@ def fill_gradients(net: LayeredNet, inputs: Sequence[Tensor], deltas: Sequence[T
     """
     for layer, x, delta in zip(net.layers.values(), inputs, deltas, strict=True):
         layer.weight.grad, layer.bias.grad = layer.gradients(x, delta)
+
+
+def gaussian(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """``N(0, 1)`` noise in the shape of ``like``."""
+    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)

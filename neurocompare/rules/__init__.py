@@ -7,8 +7,11 @@ from neurocompare.rules.equilibrium_propagation import EquilibriumPropagation, H
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
 from neurocompare.rules.hebbian import Hebbian
 from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
+from neurocompare.rules.predictive_coding import PredictiveCoding
+from neurocompare.rules.recirculation import Autoencoder, Recirculation
 from neurocompare.rules.reinforce import Reinforce
 from neurocompare.rules.scalar_feedback import NodePerturbation
+from neurocompare.rules.segregated_dendrites import SegregatedDendrites
 from neurocompare.rules.target_propagation import DifferenceTargetPropagation, TargetPropagation
 from neurocompare.rules.targets_from_output import (
     LocalDifferenceReconstruction,
@@ -41,6 +44,10 @@ RULES: dict[str, type[Rule]] = {
         AlmeidaPineda,
         EquilibriumPropagation,
         HolomorphicEquilibriumPropagation,
+        PredictiveCoding,
+        Recirculation,
+        Autoencoder,
+        SegregatedDendrites,
     )
 }
 

@@ -7,6 +7,7 @@ from neurocompare.rules.equilibrium_propagation import EquilibriumPropagation, H
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
 from neurocompare.rules.hebbian import Hebbian
 from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
+from neurocompare.rules.microcircuit import DendriticMicrocircuit
 from neurocompare.rules.predictive_coding import PredictiveCoding
 from neurocompare.rules.recirculation import Autoencoder, Recirculation
 from neurocompare.rules.reinforce import Reinforce
@@ -17,6 +18,7 @@ from neurocompare.rules.targets_from_output import (
     LocalDifferenceReconstruction,
     SimplifiedDifferenceTargetPropagation,
 )
+from neurocompare.rules.urbanczik_senn import UrbanczikSenn
 from neurocompare.rules.vector_feedback import Backprop, DirectFeedbackAlignment, FeedbackAlignment, SignSymmetry
 from neurocompare.rules.weight_noise import EvolutionStrategies, WeightPerturbation
 
@@ -48,6 +50,8 @@ RULES: dict[str, type[Rule]] = {
         Recirculation,
         Autoencoder,
         SegregatedDendrites,
+        DendriticMicrocircuit,
+        UrbanczikSenn,
     )
 }
 

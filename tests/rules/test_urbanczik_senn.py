@@ -33,9 +33,9 @@ def soma_at_rest(v, target, teaching, leak, dendritic):
     excitatory = teaching * (target - INHIBITION) / (EXCITATION - INHIBITION)
     inhibitory = teaching - excitatory
     u = torch.zeros_like(v)
-    for _ in range(2000):
+    for _ in range(150):
         current = excitatory * (EXCITATION - u) + inhibitory * (INHIBITION - u)
-        u = u + 0.1 * (-leak * u + dendritic * (v - u) + current)
+        u = u + 0.2 / (leak + dendritic + teaching) * (-leak * u + dendritic * (v - u) + current)
     return u
 
 

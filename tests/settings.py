@@ -7,14 +7,20 @@ from typing import Any
 # Settings of the rule.
 SETTINGS: dict[str, dict[str, Any]] = {
     "node_perturbation": {"directions": 20},  # the default is one noisy estimate per sample
+    "boltzmann_machine": {"sweeps": 15},  # as below
     "reinforce": {"trials": 20, "entropy": 0.3},  # one bit per guess is noisy; guessing must stay open for long
 }
 # Steps and learning rate (of Adam) for the exclusive-or of two signs.
 EXCLUSIVE_OR: dict[str, dict[str, Any]] = {
     "reinforce": {"learning_rate": 0.02, "steps": 400},
+    "boltzmann_machine": {"learning_rate": 0.02},  # strong couplings mix slowly, so they must not grow fast
     "genetic_algorithm": {"steps": 400},  # mutations have a fixed size, whatever the rate
 }
 # Rules whose hidden gradients are meant to come close to backprop's, which a test otherwise takes for backprop in disguise.
 CLOSE_TO_BACKPROP = {"backprop"}
 # Rules that by definition use the gradient in the last hidden layer.
 GRADIENT_IN_LAST_HIDDEN = {"target_propagation", "difference_target_propagation"}
+# Epochs in which training has to show.
+EPOCHS = {
+    "wake_sleep": 40,  # two layers find causes one after the other, and the readout only then has something to read
+}

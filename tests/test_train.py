@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from problems import CLASSES, activation_of, dataset
+from settings import EPOCHS
 
 from neurocompare.dataset import Split, image_dataset
 from neurocompare.errors import DataUnavailable, InputError
@@ -62,11 +63,12 @@ def test_equal_seeds_train_equal_weights(name):
 def test_training_lowers_the_loss_and_moves_every_layer(name):
     net = net_of(name)
     before = [p.detach().clone() for p in net.parameters()]
-    run = train(net, RULES[name].for_net(net, seed=0), dataset(), epochs=20, batch_size=20, learning_rate=0.02)
+    epochs = EPOCHS.get(name, 20)
+    run = train(net, RULES[name].for_net(net, seed=0), dataset(), epochs=epochs, batch_size=20, learning_rate=0.02)
     assert run.net is net
     assert not net.training
     per_epoch = run.record["loss_per_epoch"]
-    assert len(per_epoch) == 20
+    assert len(per_epoch) == epochs
     assert per_epoch[-1] < 0.7 * per_epoch[0]
     assert run.record["test_accuracy"] > 0.6  # chance is 1/3
     assert not any(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))

@@ -2,6 +2,7 @@
 
 from neurocompare.rules.almeida_pineda import AlmeidaPineda
 from neurocompare.rules.base import Credit, Needs, Rule
+from neurocompare.rules.boltzmann import BoltzmannMachine
 from neurocompare.rules.contrastive_hebbian import ContrastiveHebbian, GeneRec
 from neurocompare.rules.equilibrium_propagation import EquilibriumPropagation, HolomorphicEquilibriumPropagation
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
@@ -20,6 +21,7 @@ from neurocompare.rules.targets_from_output import (
 )
 from neurocompare.rules.urbanczik_senn import UrbanczikSenn
 from neurocompare.rules.vector_feedback import Backprop, DirectFeedbackAlignment, FeedbackAlignment, SignSymmetry
+from neurocompare.rules.wake_sleep import WakeSleep
 from neurocompare.rules.weight_noise import EvolutionStrategies, WeightPerturbation
 
 RULES: dict[str, type[Rule]] = {
@@ -46,7 +48,9 @@ RULES: dict[str, type[Rule]] = {
         AlmeidaPineda,
         EquilibriumPropagation,
         HolomorphicEquilibriumPropagation,
+        BoltzmannMachine,
         PredictiveCoding,
+        WakeSleep,
         Recirculation,
         Autoencoder,
         SegregatedDendrites,

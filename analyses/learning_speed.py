@@ -33,7 +33,10 @@ INPUTS, OUTPUTS = 4, 2
 # Strength of the closed forms' "1 / [(x + 2)(M + 2)]": how many numbers are perturbed at once.
 PERTURBED = {"backprop": None, "node_perturbation": OUTPUTS, "weight_perturbation": INPUTS * OUTPUTS}
 # One direction per step, with so little noise that the closed forms hold down to tiny distances.
-PRECISION = {"node_perturbation": {"sigma": 1e-7, "directions": 1}, "weight_perturbation": {"sigma": 1e-7, "directions": 1}}
+PRECISION = {
+    "node_perturbation": {"sigma": 1e-7, "directions": 1},
+    "weight_perturbation": {"sigma": 1e-7, "directions": 1},
+}
 TEACHER = Loss("distance from a silent teacher", lambda out, _: 0.5 * out.square().sum(1), lambda out, _: out)
 BATCH, FACTORS, CHECKS = 32, (1 / 3, 1.0, 3.0), 5
 

@@ -75,11 +75,18 @@ def batch(net: LayeredNet, n: int = 5, *, seed: int = 0) -> tuple[Tensor, Tensor
     return x.to(next(net.parameters())), labels
 
 
-def exclusive_or(n: int = 200, *, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Points of a square with side 2, labelled by whether their coordinates have the same sign: not linear at all."""
+def exclusive_or(n: int = 200, *, seed: int = 0, inputs: int = 2) -> tuple[Tensor, Tensor]:
+    """Points of a square with side 2, labelled by whether their coordinates have the same sign: not linear at all.
+
+    With more inputs the square lies in them at random, with the same mean square per input.
+    """
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.rand(n, 2, generator=generator, dtype=torch.float64) - 1
-    return x, (x[:, 0] * x[:, 1] > 0).long()
+    y = (x[:, 0] * x[:, 1] > 0).long()
+    if inputs > 2:
+        axes, _ = torch.linalg.qr(torch.randn(inputs, 2, generator=generator, dtype=torch.float64))
+        x = (inputs / 2) ** 0.5 * x @ axes.T
+    return x, y
 
 
 @functools.cache

@@ -10,10 +10,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "boltzmann_machine": {"sweeps": 15},  # as below
     "reinforce": {"trials": 20, "entropy": 0.3},  # one bit per guess is noisy; guessing must stay open for long
 }
-# Steps and learning rate (of Adam) for the exclusive-or of two signs.
+# Steps and learning rate (of Adam), inputs and hidden units for the exclusive-or of two signs.
 EXCLUSIVE_OR: dict[str, dict[str, Any]] = {
     "reinforce": {"learning_rate": 0.02, "steps": 400},
     "boltzmann_machine": {"learning_rate": 0.02},  # strong couplings mix slowly, so they must not grow fast
+    "pepita": {"inputs": 20},  # errors enter with the input, and with 2 of them only along 2 directions
+    "forward_forward": {"inputs": 20, "hidden": 30},  # labels too; and units specialise in one label
     "genetic_algorithm": {"steps": 400},  # mutations have a fixed size, whatever the rate
 }
 # Rules whose hidden gradients are meant to come close to backprop's, which a test otherwise takes for backprop in disguise.

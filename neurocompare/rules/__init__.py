@@ -5,6 +5,7 @@ from neurocompare.rules.base import Credit, Needs, Rule
 from neurocompare.rules.boltzmann import BoltzmannMachine
 from neurocompare.rules.contrastive_hebbian import ContrastiveHebbian, GeneRec
 from neurocompare.rules.equilibrium_propagation import EquilibriumPropagation, HolomorphicEquilibriumPropagation
+from neurocompare.rules.forward_only import ForwardForward, Pepita
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
 from neurocompare.rules.hebbian import Hebbian
 from neurocompare.rules.learned_feedback import KolenPollack, WeightMirror
@@ -50,6 +51,8 @@ RULES: dict[str, type[Rule]] = {
         HolomorphicEquilibriumPropagation,
         BoltzmannMachine,
         PredictiveCoding,
+        ForwardForward,
+        Pepita,
         WakeSleep,
         Recirculation,
         Autoencoder,

@@ -180,12 +180,13 @@ def test_learns_what_a_readout_alone_cannot(name):
     (A sigmoid layer is odd but for a constant.) Training all layers has to beat training the readout alone, so hidden
     layers must learn the task.
     """
-    how = {"steps": 300, "learning_rate": 0.03, **EXCLUSIVE_OR.get(name, {})}
+    how = {"steps": 300, "learning_rate": 0.03, "inputs": 2, "hidden": 10, **EXCLUSIVE_OR.get(name, {})}
 
     def train(name, layers, seed):
         activation = activation_of(RULES[name], "tanh")
-        net = mlp(2, input_shape=(2,), hidden=(10,), activation=activation, seed=seed).double()
-        x, y = exclusive_or(seed=seed)
+        inputs, hidden = how["inputs"], (how["hidden"],)
+        net = mlp(2, input_shape=(inputs,), hidden=hidden, activation=activation, seed=seed).double()
+        x, y = exclusive_or(seed=seed, inputs=inputs)
         rule = RULES[name].for_net(net, seed=seed + 1, **SETTINGS.get(name, {}))
         parameters = [p for layer in list(net.layers.values())[layers] for p in layer.parameters()]
         optimizer = torch.optim.Adam([*parameters, *rule.parameters()], lr=how["learning_rate"])

@@ -19,7 +19,7 @@ EXCLUSIVE_OR: dict[str, dict[str, Any]] = {
     "genetic_algorithm": {"steps": 400},  # mutations have a fixed size, whatever the rate
 }
 # Rules whose hidden gradients are meant to come close to backprop's, which a test otherwise takes for backprop in disguise.
-CLOSE_TO_BACKPROP = {"backprop"}
+CLOSE_TO_BACKPROP = {"backprop", "dual_propagation"}
 # Rules that by definition use the gradient in the last hidden layer.
 GRADIENT_IN_LAST_HIDDEN = {"target_propagation", "difference_target_propagation"}
 # Epochs in which training has to show.

@@ -3,7 +3,10 @@
 from neurocompare.rules.almeida_pineda import AlmeidaPineda
 from neurocompare.rules.base import Credit, Needs, Rule
 from neurocompare.rules.boltzmann import BoltzmannMachine
+from neurocompare.rules.burst import Burst
 from neurocompare.rules.contrastive_hebbian import ContrastiveHebbian, GeneRec
+from neurocompare.rules.deep_feedback_control import DeepFeedbackControl
+from neurocompare.rules.dual_propagation import DualPropagation
 from neurocompare.rules.equilibrium_propagation import EquilibriumPropagation, HolomorphicEquilibriumPropagation
 from neurocompare.rules.forward_only import ForwardForward, Pepita
 from neurocompare.rules.genetic_algorithm import GeneticAlgorithm
@@ -59,6 +62,9 @@ RULES: dict[str, type[Rule]] = {
         SegregatedDendrites,
         DendriticMicrocircuit,
         UrbanczikSenn,
+        Burst,
+        DeepFeedbackControl,
+        DualPropagation,
     )
 }
 

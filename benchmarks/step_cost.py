@@ -35,7 +35,11 @@ NETS: dict[str, Callable[[str], LayeredNet]] = {
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "node_perturbation": [{"directions": 16}, {"directions": 16, "signs": True}],
     "predictive_coding": [{"steps": 20}],
-    "equilibrium_propagation": [{"free_sweeps": 30, "nudged_sweeps": 10}],
+    "equilibrium_propagation": [
+        {"free_sweeps": 30, "nudged_sweeps": 10},
+        {"free_sweeps": 30, "nudged_sweeps": 10, "symmetric": False},
+        {"free_sweeps": 30, "nudged_sweeps": 10, "symmetric": False, "tolerance": 1e-4},
+    ],
 }
 LIMITS = {
     "backprop": 1.3,

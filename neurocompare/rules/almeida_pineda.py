@@ -26,7 +26,7 @@ class AlmeidaPineda(Recurrent):
     ``delta_l / c_l`` obeys the dynamics of the activities themselves, made linear at rest: this is what settles.
 
     Args:
-        feedback_gain, normalised, free_sweeps: as in ``Recurrent``.
+        feedback_gain, normalised, free_sweeps, tolerance: as in ``Recurrent``.
         adjoint_sweeps: of the error.
     """
 
@@ -40,12 +40,14 @@ class AlmeidaPineda(Recurrent):
         feedback_gain: float = 0.2,
         normalised: bool = True,
         free_sweeps: int = 4,
+        tolerance: float = 0.0,
         adjoint_sweeps: int = 3,
     ) -> None:
         super().__init__(
             feedback_gain=feedback_gain,
             normalised=normalised,
             free_sweeps=free_sweeps,
+            tolerance=tolerance,
             second_sweeps=adjoint_sweeps,
         )
 
@@ -54,7 +56,7 @@ class AlmeidaPineda(Recurrent):
         self, net: LayeredNet, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
     ) -> Credit:
         dynamics = self.dynamics(net)
-        rest = dynamics.free(x, self.free_sweeps)
+        rest = self.free(dynamics, x)
         error = loss.error(rest.output, y) / len(x)
         adjoint, residual = dynamics.linear(
             rest.state,

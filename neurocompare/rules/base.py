@@ -18,7 +18,7 @@ from typing_extensions import Self
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.losses import Loss
 from neurocompare.networks.activations import ACTIVATIONS
-from neurocompare.networks.layers import Conv, LayeredNet, Trace
+from neurocompare.networks.layers import Conv, LayeredNet, Shape, Trace
 
 
 @dataclass(frozen=True)
@@ -220,3 +220,25 @@ def fill_gradients(net: LayeredNet, inputs: Sequence[Tensor], deltas: Sequence[T
 def gaussian(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """``N(0, 1)`` noise in the shape of ``like``."""
     return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+def to_units(signal: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+    """What every unit of a layer receives from a few common sources, ``weight @ signal``, ``(B, *shape)``.
+
+    Args:
+        signal: ``(B, sources)``.
+        weight: ``(units, sources)``, units in the order of ``shape``.
+        shape: of one sample's activity.
+    """
+    if len(shape) == 1:
+        return signal @ weight.T
+    by_place = weight.unflatten(0, shape).movedim(0, -2).flatten(0, -2)
+    return channels_last(signal @ by_place.T, shape)
+
+
+def channels_last(units: Tensor, shape: Shape) -> Tensor:
+    """``(B, units)``, a convolution's channels running fastest, as ``(B, *shape)`` in the memory order of its activity."""
+    if len(shape) == 1:
+        return units
+    channels, *sides = shape
+    return units.unflatten(1, (*sides, channels)).movedim(-1, 1)

@@ -32,7 +32,7 @@ class ContrastiveHebbian(Recurrent):
     Args:
         random_feedback: activity comes down through fixed random weights (Detorakis et al. 2019, Neural Netw. 114:1) in
             place of the transposed ones; then there is no energy, and no promise of a gradient.
-        feedback_gain, normalised, free_sweeps: as in ``Recurrent``.
+        feedback_gain, normalised, free_sweeps, tolerance: as in ``Recurrent``.
         clamped_sweeps: of the clamped phase.
     """
 
@@ -47,12 +47,14 @@ class ContrastiveHebbian(Recurrent):
         feedback_gain: float = 0.2,
         normalised: bool = True,
         free_sweeps: int = 4,
+        tolerance: float = 0.0,
         clamped_sweeps: int = 3,
     ) -> None:
         super().__init__(
             feedback_gain=feedback_gain,
             normalised=normalised,
             free_sweeps=free_sweeps,
+            tolerance=tolerance,
             second_sweeps=clamped_sweeps,
         )
         self.random_feedback = random_feedback
@@ -70,7 +72,7 @@ class ContrastiveHebbian(Recurrent):
         self, net: LayeredNet, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
     ) -> Credit:
         dynamics = self.dynamics(net)
-        rest = dynamics.free(x, self.free_sweeps)
+        rest = self.free(dynamics, x)
         to_target = loss.target(rest.output, y) - rest.output
         change, residual = dynamics.response(rest, lambda *_: to_target, self.second_sweeps)
         deltas = tuple(-c / len(x) * d for c, d in zip(dynamics.amplification(), change, strict=True))
@@ -89,7 +91,7 @@ class GeneRec(ContrastiveHebbian):
         midpoint: the sending activity is ``(s_{l-1}+ + s_{l-1}-) / 2``, after the midpoint method of integration.
         symmetric: a synapse also takes the update of its partner in the other direction, as if the two were one weight.
             With ``midpoint`` this is contrastive Hebbian learning.
-        random_feedback, feedback_gain, normalised, free_sweeps, clamped_sweeps: as in contrastive Hebbian learning.
+        random_feedback, feedback_gain, normalised, free_sweeps, tolerance, clamped_sweeps: as in ``ContrastiveHebbian``.
     """
 
     name = "generec"
@@ -105,6 +107,7 @@ class GeneRec(ContrastiveHebbian):
         feedback_gain: float = 0.2,
         normalised: bool = True,
         free_sweeps: int = 4,
+        tolerance: float = 0.0,
         clamped_sweeps: int = 3,
     ) -> None:
         super().__init__(
@@ -112,6 +115,7 @@ class GeneRec(ContrastiveHebbian):
             feedback_gain=feedback_gain,
             normalised=normalised,
             free_sweeps=free_sweeps,
+            tolerance=tolerance,
             clamped_sweeps=clamped_sweeps,
         )
         self.midpoint, self.symmetric = midpoint, symmetric

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from neurocompare.errors import InputError
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet, Trace
-from neurocompare.rules.base import Credit, Rule, fill_gradients, gaussian
+from neurocompare.rules.base import Credit, Rule, fill_gradients, gaussian, to_units
 from neurocompare.rules.settling import State, settle
 
 
@@ -84,10 +84,10 @@ class DeepFeedbackControl(Rule):
         return Credit(loss(trace.output, y), deltas, residuals=(residual,))
 
     def control(self, net: LayeredNet) -> list[Tensor]:
-        """``Q_l^T`` of each layer, ``(classes, *out_shape)``."""
-        *hidden, (_, last) = net.layers.items()
-        learnt = [self.get_parameter(f"control_{name}").T.unflatten(1, layer.out_shape) for name, layer in hidden]
-        return [*learnt, torch.eye(net.n_outputs).to(last.weight)]
+        """``Q_l`` of each layer, ``(units, classes)``."""
+        *hidden, last = net.layers
+        learnt = [self.get_parameter(f"control_{name}") for name in hidden]
+        return [*learnt, torch.eye(net.n_outputs).to(net.get_parameter(f"{last}.weight"))]
 
     def controlled(self, net: LayeredNet, x: Tensor, u: Tensor) -> tuple[State, State]:
         """What basal dendrites make of what they receive, ``W r + b``, and rates, of each layer under the control u."""
@@ -95,7 +95,7 @@ class DeepFeedbackControl(Rule):
         rates: State = []
         for layer, control in zip(net.layers.values(), self.control(net), strict=True):
             basal.append(layer.affine(rates[-1] if rates else x))
-            rates.append(layer.activate(basal[-1] + torch.tensordot(u, control, 1)))
+            rates.append(layer.activate(basal[-1] + to_units(u, control, layer.out_shape)))
         return basal, rates
 
     def loop(self, net: LayeredNet, trace: Trace) -> Tensor:
@@ -106,8 +106,11 @@ class DeepFeedbackControl(Rule):
             """One for each unit of the controller."""
             return a.repeat(classes, *[1] * (a.ndim - 1))
 
-        drives = [control.repeat_interleave(batch, 0) for control in self.control(net)]
         first, *rest = net.layers.values()
+        each = torch.eye(classes).to(trace.output).repeat_interleave(batch, 0)
+        drives = [
+            to_units(each, q, layer.out_shape) for q, layer in zip(self.control(net), [first, *rest], strict=True)
+        ]
         moved = first.activate_vjp(copies(trace.preactivations[0]), drives[0])
         for layer, drive, a in zip(rest, drives[1:], trace.preactivations[1:], strict=True):
             moved = layer.activate_vjp(copies(a), drive + layer.affine(moved, bias=False))

@@ -37,7 +37,7 @@ class EquilibriumPropagation(Recurrent):
     Args:
         beta: strength of the nudge; below 1, or the nudged output does not settle.
         symmetric: the second phase is nudged by ``-beta``; otherwise it is the free one.
-        feedback_gain, normalised, free_sweeps: as in ``Recurrent``.
+        feedback_gain, normalised, free_sweeps, tolerance: as in ``Recurrent``.
         nudged_sweeps: of the nudged phases, which are run as one batch.
     """
 
@@ -53,12 +53,14 @@ class EquilibriumPropagation(Recurrent):
         feedback_gain: float = 0.2,
         normalised: bool = True,
         free_sweeps: int = 4,
+        tolerance: float = 0.0,
         nudged_sweeps: int = 3,
     ) -> None:
         super().__init__(
             feedback_gain=feedback_gain,
             normalised=normalised,
             free_sweeps=free_sweeps,
+            tolerance=tolerance,
             second_sweeps=nudged_sweeps,
         )
         if not 0 < beta < 1:
@@ -70,7 +72,7 @@ class EquilibriumPropagation(Recurrent):
         self, net: LayeredNet, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
     ) -> Credit:
         dynamics = self.dynamics(net)
-        rest = dynamics.free(x, self.free_sweeps)
+        rest = self.free(dynamics, x)
         plus, minus, residual = self._nudged(dynamics, rest, y, loss)
         span = 2 * self.beta if self.symmetric else self.beta
         middle = [s + (p + m) / 2 for s, p, m in zip(rest.state, plus, minus, strict=True)]
@@ -107,7 +109,7 @@ class HolomorphicEquilibriumPropagation(Recurrent):
     Args:
         radius: of the circle.
         points: on the circle, ``N``, even.
-        feedback_gain, normalised, free_sweeps: as in ``Recurrent``.
+        feedback_gain, normalised, free_sweeps, tolerance: as in ``Recurrent``.
         nudged_sweeps: of the nudged phases, which are run as one batch.
     """
 
@@ -124,12 +126,14 @@ class HolomorphicEquilibriumPropagation(Recurrent):
         feedback_gain: float = 0.2,
         normalised: bool = True,
         free_sweeps: int = 4,
+        tolerance: float = 0.0,
         nudged_sweeps: int = 3,
     ) -> None:
         super().__init__(
             feedback_gain=feedback_gain,
             normalised=normalised,
             free_sweeps=free_sweeps,
+            tolerance=tolerance,
             second_sweeps=nudged_sweeps,
         )
         if not radius > 0 or points < 2 or points % 2:
@@ -144,7 +148,7 @@ class HolomorphicEquilibriumPropagation(Recurrent):
         self, net: LayeredNet, x: Tensor, y: Tensor, loss: Loss, generator: torch.Generator | None = None
     ) -> Credit:
         dynamics = self.dynamics(net)
-        rest = dynamics.free(x, self.free_sweeps)
+        rest = self.free(dynamics, x)
         error, nudges = loss.error(rest.output, y), self._nudges(x)
         pull = torch.cat([beta * error for beta in nudges])
         phases = len(nudges)

@@ -14,7 +14,7 @@ from torch import Tensor
 from neurocompare.errors import InputError
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import Layer, LayeredNet, Trace
-from neurocompare.rules.base import Credit, Needs, Rule, fill_gradients, output_delta
+from neurocompare.rules.base import Credit, Needs, Rule, fill_gradients, output_delta, to_units
 
 
 class Pepita(Rule):
@@ -56,7 +56,7 @@ class Pepita(Rule):
     ) -> Credit:
         trace = net.trace(x)
         error = loss.error(trace.output, y)
-        added = (error @ self.get_buffer("projection").T).unflatten(1, net.in_shape)
+        added = to_units(error, self.get_buffer("projection"), net.in_shape)
         second = net.trace(x + self.feedback_scale * added)
         hidden = zip(trace.inputs[1:], second.inputs[1:], strict=True)
         scale = 1 / (self.feedback_scale * len(x))

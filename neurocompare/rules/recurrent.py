@@ -10,7 +10,7 @@ from torch import Tensor
 from neurocompare.errors import InputError
 from neurocompare.networks.layers import Layer, LayeredNet
 from neurocompare.rules.base import Rule
-from neurocompare.rules.recurrent_dynamics import Dynamics, loop_norm
+from neurocompare.rules.recurrent_dynamics import Dynamics, Rest, loop_norm
 from neurocompare.rules.settling import State
 
 
@@ -24,20 +24,26 @@ class Recurrent(Rule):
     Args:
         feedback_gain: of the loop from a layer up and back; below 1/4, relu units settle at any depth.
         normalised: divide by the squared norm of the weights where it is above 1; otherwise ``gamma_l = feedback_gain``.
-        free_sweeps: of the free phase.
+        free_sweeps: of the free phase, at most.
+        tolerance: the free phase ends once no unit of the batch moves by more than this; 0 takes all sweeps, so that a
+            sample's result does not depend on the others.
     """
 
     family = "differences in time"
     feedback = "vector"
 
-    def __init__(self, *, feedback_gain: float, normalised: bool, free_sweeps: int, second_sweeps: int) -> None:
+    def __init__(
+        self, *, feedback_gain: float, normalised: bool, free_sweeps: int, tolerance: float, second_sweeps: int
+    ) -> None:
         super().__init__()
         if not 0 < feedback_gain <= 1:
             raise InputError(f"{self.name} needs a feedback gain in (0, 1], but got {feedback_gain}")
         if free_sweeps < 1 or second_sweeps < 1:
             raise InputError(f"{self.name} needs sweeps >= 1, but got {free_sweeps} and {second_sweeps}")
+        if not tolerance >= 0:
+            raise InputError(f"{self.name} needs a tolerance of 0 or more, but got {tolerance}")
         self.feedback_gain, self.normalised = feedback_gain, normalised
-        self.free_sweeps, self.second_sweeps = free_sweeps, second_sweeps
+        self.free_sweeps, self.tolerance, self.second_sweeps = free_sweeps, tolerance, second_sweeps
 
     def dynamics(self, net: LayeredNet) -> Dynamics:
         """Of the network with its present weights."""
@@ -49,10 +55,14 @@ class Recurrent(Rule):
         """What carries activity down from ``layer``, in its weight's shape; None means the weight itself."""
         return None
 
+    def free(self, dynamics: Dynamics, x: Tensor) -> Rest:
+        """The free phase."""
+        return dynamics.free(x, self.free_sweeps, self.tolerance)
+
     @torch.no_grad()
     def activities(self, net: LayeredNet, x: Tensor) -> dict[str, Tensor]:
         """Each layer at rest, the output free."""
-        return dict(zip(net.layers, self.dynamics(net).free(x, self.free_sweeps).state, strict=True))
+        return dict(zip(net.layers, self.free(self.dynamics(net), x).state, strict=True))
 
     def _gain(self, layer: Layer, weight: Tensor | None) -> Tensor:
         gain = torch.full_like(layer.bias[0], self.feedback_gain)

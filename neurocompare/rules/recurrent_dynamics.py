@@ -76,11 +76,11 @@ class Dynamics:
         one = torch.ones_like(self.layers[-1].bias[0])
         return list(accumulate(reversed(self.gains), torch.div, initial=one))[::-1]
 
-    def free(self, x: Tensor, sweeps: int) -> Rest:
-        """Settle from the feedforward pass, the output free."""
+    def free(self, x: Tensor, sweeps: int, tolerance: float = 0.0) -> Rest:
+        """Settle from the feedforward pass, the output free, until nothing moves by more than the tolerance."""
         trace = self.net.trace(x)
         sweep = _Sweep(self, trace.preactivations, _affine, lambda n, a: self.layers[n].activate(a), _keep)
-        state, residual = settle(sweep, [*trace.inputs[1:], trace.output], sweeps)
+        state, residual = settle(sweep, [*trace.inputs[1:], trace.output], sweeps, tolerance)
         return Rest(state, sweep.received[:-1], residual)
 
     def response(self, rest: Rest, output: Output, sweeps: int, *, phases: int = 1) -> tuple[State, Tensor]:

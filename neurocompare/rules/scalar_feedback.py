@@ -14,7 +14,7 @@ from torch import Tensor
 from neurocompare.errors import InputError
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet, Trace
-from neurocompare.rules.base import Credit, Rule, fill_gradients
+from neurocompare.rules.base import Credit, Rule, channels_last, fill_gradients
 
 BUFFER = 2**20  # units at most in one batch of perturbations: what a processor's cache holds
 
@@ -75,7 +75,7 @@ class NodePerturbation(Rule):
         draw = _signs if self.signs else _gaussian
         flat = draw(rows * sum(sizes), generator, x).mul_(self.sigma)
         parts = flat.split([rows * size for size in sizes])
-        return [_shaped(part, rows, shape) for part, shape in zip(parts, shapes, strict=True)]
+        return [channels_last(part.view(rows, -1), shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _perturbed_output(self, net: LayeredNet, clean: Trace, noise: list[Tensor], k: int) -> Tensor:
         """The output under noise; the first layer's drive is that of the clean pass, so it is not computed again."""
@@ -84,14 +84,6 @@ class NodePerturbation(Rule):
         for layer, zeta in zip(rest, noise[1:], strict=True):
             h = layer.activate(layer.affine(h).add_(zeta))
         return h
-
-
-def _shaped(flat: Tensor, rows: int, shape: tuple[int, ...]) -> Tensor:
-    """``(rows, *shape)``, in the memory order in which convolutions give their output."""
-    if len(shape) == 1:
-        return flat.view(rows, *shape)
-    channels, *sides = shape
-    return flat.view(rows, *sides, channels).movedim(-1, 1)
 
 
 def _gaussian(size: int, generator: torch.Generator | None, like: Tensor) -> Tensor:

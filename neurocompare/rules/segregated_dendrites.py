@@ -14,7 +14,7 @@ from torch import Tensor
 from neurocompare.errors import InputError
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import Layer, LayeredNet
-from neurocompare.rules.base import Credit, Rule, fill_gradients, output_delta
+from neurocompare.rules.base import Credit, Rule, fill_gradients, output_delta, to_units
 
 STEEPEST = 0.25  # of the sigmoid: its derivative at zero
 
@@ -59,7 +59,7 @@ class SegregatedDendrites(Rule):
             layer: whose units have the apical dendrites.
             output: rates of the output units, ``(B, classes)``.
         """
-        return torch.sigmoid(output @ self.get_buffer(f"apical_{name}").T).unflatten(1, layer.out_shape)
+        return torch.sigmoid(to_units(output, self.get_buffer(f"apical_{name}"), layer.out_shape))
 
     @torch.no_grad()
     def assign_credit(

@@ -19,7 +19,7 @@ from neurocompare.errors import InputError, unknown_name
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet, Trace
 from neurocompare.rules.attached import backward_direct, backward_through, input_sizes, weighted_layers
-from neurocompare.rules.base import Credit, Rule, fill_gradients, output_delta
+from neurocompare.rules.base import Credit, Rule, fill_gradients, output_delta, to_units
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class DirectFeedbackAlignment(VectorFeedback):
         """As in ``VectorFeedback``, but every layer straight from the output."""
         hidden = list(net.layers.items())[:-1]
         signals = [
-            layer.activate_vjp(a, (top @ self.get_buffer(f"feedback_{name}").T).unflatten(1, layer.out_shape))
+            layer.activate_vjp(a, to_units(top, self.get_buffer(f"feedback_{name}"), layer.out_shape))
             for (name, layer), a in zip(hidden, trace.preactivations[:-1], strict=True)
         ]
         return (*signals, top)

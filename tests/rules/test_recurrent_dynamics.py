@@ -183,8 +183,19 @@ def test_a_sample_rests_where_it_does_alone():
 def test_residuals_fall_by_a_constant_factor_per_sweep():
     net = small_mlp("relu", hidden=(20, 20))
     x, _ = batch(net)
-    residuals = [float(made(net).dynamics(net).free(x, sweeps).residual) for sweeps in range(2, 9)]
+    with torch.no_grad():
+        residuals = [float(made(net).dynamics(net).free(x, sweeps).residual) for sweeps in range(2, 9)]
     assert all(after < 0.5 * before for before, after in itertools.pairwise(residuals))
+
+
+def test_the_free_phase_ends_when_nothing_moves_by_more_than_the_tolerance():
+    net = small_mlp("tanh")
+    x, _ = batch(net)
+    at_rest = made(net, free_sweeps=100).activities(net, x)
+    found = {t: made(net, free_sweeps=100, tolerance=t).activities(net, x) for t in (1e-2, 1e-9)}
+    errors = {t: max(float((a[name] - at_rest[name]).abs().max()) for name in at_rest) for t, a in found.items()}
+    assert 1e-6 < errors[1e-2] < 1e-2
+    assert errors[1e-9] < 1e-9
 
 
 def test_a_network_without_hidden_layers_has_nothing_to_settle():
@@ -201,6 +212,7 @@ def test_what_cannot_be_is_refused():
         ({"feedback_gain": 1.5}, r"feedback gain in \(0, 1\], but got 1\.5"),
         ({"free_sweeps": 0}, "sweeps >= 1, but got 0 and 3"),
         ({"nudged_sweeps": 0}, "sweeps >= 1, but got 4 and 0"),
+        ({"tolerance": -1e-3}, "a tolerance of 0 or more, but got -0.001"),
     ):
         with pytest.raises(InputError, match=message):
             made(small_mlp(), **settings)

@@ -46,7 +46,7 @@ def list_(
     """List what there is."""
     kinds: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
         "rules": lambda: (
-            (n, r.family, r.feedback, str(r.needs), f"{COSTS[n]:.2g}", r.reference) for n, r in RULES.items()
+            (n, r.family, r.feedback, str(r.needs), f"{COSTS[n]:.1f}", r.reference) for n, r in RULES.items()
         ),
         "controls": lambda: ((n, c.description) for n, c in CONTROLS.items()),
         "benchmarks": lambda: ((n,) for n in BENCHMARKS),

@@ -203,7 +203,7 @@ def test_a_network_without_hidden_layers_has_nothing_to_settle():
     x, _ = batch(net)
     rest = made(net).dynamics(net).free(x, 3)
     assert torch.equal(rest.output, net(x))
-    assert float(rest.residual) == 0
+    assert rest.residual.item() == 0
 
 
 def test_what_cannot_be_is_refused():

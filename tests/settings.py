@@ -8,6 +8,8 @@ from typing import Any
 SETTINGS: dict[str, dict[str, Any]] = {
     "node_perturbation": {"directions": 20},  # the default is one noisy estimate per sample
     "boltzmann_machine": {"sweeps": 15},  # as below
+    # 100 further outputs say all there is to say of 10 hidden units, and a label little beside them.
+    "simplified_difference_target_propagation": {"auxiliary_outputs": 0},
     "reinforce": {"trials": 20, "entropy": 0.3},  # one bit per guess is noisy; guessing must stay open for long
 }
 # Steps and learning rate (of Adam), inputs and hidden units for the exclusive-or of two signs.

@@ -47,7 +47,7 @@ class Burst(Rule):
     short = "Burst"
     family = "differences in space"
     feedback = "vector"
-    learning_rate = 3e-3
+    learning_rate = 1e-3
     reference = "Greedy, Zhu, Pemberton, Mellor & Ponte Costa 2022, NeurIPS; arXiv:2206.11769"
     needs = Needs(activations=("sigmoid",))
     VARIANTS = ("ccn", "burstprop")

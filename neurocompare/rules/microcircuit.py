@@ -96,7 +96,7 @@ class DendriticMicrocircuit(Rule):
     short = "Micro"
     family = "differences in space"
     feedback = "vector"
-    learning_rate = 5e-4
+    learning_rate = 2e-4
     reference = "Sacramento, Ponte Costa, Bengio & Senn 2018, arXiv:1810.11393"
 
     def __init__(self, *, nudge: float = 0.5, sweeps: int = 2, symmetric: bool = False, matched: bool = True) -> None:

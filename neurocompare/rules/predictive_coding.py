@@ -75,6 +75,7 @@ class PredictiveCoding(Rule):
     short = "PC"
     family = "differences in space"
     feedback = "vector"
+    learning_rate = 3e-4
     reference = "Whittington & Bogacz 2017, Neural Comput. 29:1229"
 
     def __init__(self, *, variant: str = "strict", steps: int = 20, rate: float = 0.1) -> None:

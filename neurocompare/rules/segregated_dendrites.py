@@ -36,7 +36,7 @@ class SegregatedDendrites(Rule):
     short = "SegDend"
     family = "differences in space"
     feedback = "vector"
-    learning_rate = 1e-3
+    learning_rate = 3e-4
     reference = "Guerguiev, Lillicrap & Richards 2017, eLife 6:e22901"
 
     def __init__(self, *, nudge: float = 1.0) -> None:

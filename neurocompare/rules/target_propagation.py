@@ -47,11 +47,12 @@ class TargetPropagation(Rule):
     short = "TP"
     family = "target propagation"
     feedback = "vector"
+    learning_rate = 3e-4
     reference = "Bengio 2014, arXiv:1407.7906"
     corrected = False
     biased = True
 
-    def __init__(self, *, target_step: float = 10.0, noise: float = 0.1, feedback_steps: int = 1) -> None:
+    def __init__(self, *, target_step: float = 100.0, noise: float = 0.1, feedback_steps: int = 1) -> None:
         super().__init__()
         if not target_step > 0 or not noise > 0 or feedback_steps < 1:
             raise InputError(
@@ -161,3 +162,6 @@ class DifferenceTargetPropagation(TargetPropagation):
     short = "DTP"
     reference = "Lee, Zhang, Fischer & Bengio 2015, arXiv:1412.7525"
     corrected = True
+
+    def __init__(self, *, target_step: float = 1.0, noise: float = 0.1, feedback_steps: int = 1) -> None:
+        super().__init__(target_step=target_step, noise=noise, feedback_steps=feedback_steps)

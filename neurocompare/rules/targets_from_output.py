@@ -18,9 +18,6 @@ class TargetsFromOutput(DifferenceTargetPropagation):
 
     further_outputs = 0
 
-    def __init__(self, *, target_step: float = 1.0, noise: float = 0.1, feedback_steps: int = 1) -> None:
-        super().__init__(target_step=target_step, noise=noise, feedback_steps=feedback_steps)
-
     def build(self, net: LayeredNet, generator: torch.Generator) -> None:
         super().build(net, generator)
         layers = list(net.layers.items())
@@ -45,7 +42,7 @@ class SimplifiedDifferenceTargetPropagation(TargetsFromOutput):
     outputs of the last hidden layer too; their target is the value that they have, so they learn nothing.
 
     Args:
-        auxiliary_outputs: how many.
+        auxiliary_outputs: how many; 0 for plain SDTP.
         target_step: s; 1 is the label.
         noise, feedback_steps: as in target propagation.
     """
@@ -55,7 +52,7 @@ class SimplifiedDifferenceTargetPropagation(TargetsFromOutput):
     reference = "Bartunov et al. 2018, NeurIPS; arXiv:1807.04587"
 
     def __init__(
-        self, *, auxiliary_outputs: int = 0, target_step: float = 1.0, noise: float = 0.1, feedback_steps: int = 1
+        self, *, auxiliary_outputs: int = 100, target_step: float = 1.0, noise: float = 0.1, feedback_steps: int = 1
     ) -> None:
         super().__init__(target_step=target_step, noise=noise, feedback_steps=feedback_steps)
         if auxiliary_outputs < 0:

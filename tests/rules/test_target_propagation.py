@@ -39,19 +39,20 @@ def with_inverses(rule, net, weights, biases=lambda layer: None):
 
 @pytest.mark.parametrize("step", [1e-3, 1.0])
 @pytest.mark.parametrize(
-    ("name", "loss"),
+    ("name", "loss", "settings"),
     [
-        *(("difference_target_propagation", loss) for loss in LOSSES),
-        *(("local_difference_reconstruction", loss) for loss in LOSSES),
-        ("simplified_difference_target_propagation", "squared_error"),  # in which the outputs are what it reads
+        *(("difference_target_propagation", loss, {}) for loss in LOSSES),
+        *(("local_difference_reconstruction", loss, {}) for loss in LOSSES),
+        # Under the squared error the outputs are what it reads.
+        ("simplified_difference_target_propagation", "squared_error", {"auxiliary_outputs": 0}),
     ],
 )
-def test_linear_inverses_with_the_weights_themselves_are_backprop(name, loss, step):
+def test_linear_inverses_with_the_weights_themselves_are_backprop(name, loss, settings, step):
     """For then the difference of two targets is the gradient, whatever the step and the biases."""
     net = linear_net(6, 5, 4)
     x, y = batch(net)
     exact, _ = autograd(net, x, y, loss)
-    rule = with_inverses(RULES[name].for_net(net, seed=0, target_step=step), net, lambda w: w)
+    rule = with_inverses(RULES[name].for_net(net, seed=0, target_step=step, **settings), net, lambda w: w)
     rule.assign_credit(net, x, y, LOSSES[loss], noise())
     assert relative_error(gradients(net), exact) < 1e-11
 
@@ -264,7 +265,7 @@ def test_without_hidden_layers_there_is_nothing_to_invert(name):
     ("name", "settings", "message"),
     [
         ("target_propagation", {"target_step": 0.0}, "target_propagation needs target_step > 0"),
-        ("difference_target_propagation", {"noise": 0.0}, "but got 10.0, 0.0 and 1"),
+        ("difference_target_propagation", {"noise": 0.0}, "but got 1.0, 0.0 and 1"),
         ("local_difference_reconstruction", {"feedback_steps": 0}, "feedback_steps >= 1"),
         ("simplified_difference_target_propagation", {"auxiliary_outputs": -1}, "auxiliary_outputs >= 0, but got -1"),
     ],

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.networks.layers import LayeredNet
+from neurocompare.representation import Representation
 from neurocompare.rules.base import Rule
-from neurocompare.stimuli import Preprocess
+from neurocompare.stimuli import Preprocess, StimulusSet
 
 Sink = Callable[[str, Tensor], None]
 
@@ -108,6 +109,27 @@ class Model:
             "preprocess": self.preprocess.describe(),
             **self.provenance,
         }
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model that is no network: what it makes of a stimulus set is computed otherwise, or was measured.
+
+    Attributes:
+        name: how tables and figures call it.
+        represent: from a stimulus set to its layers; raises ``InputError`` for stimuli that it knows nothing of.
+        seed: of the model among others of its name, where it has one.
+        provenance: what else identifies it, and changes with whatever its representations depend on.
+    """
+
+    name: str
+    represent: Callable[[StimulusSet], dict[str, Representation]]
+    seed: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the model, for provenance and cell keys."""
+        return {"model": self.name, "seed": self.seed, **self.provenance}
 
 
 def leaf_layers(net: nn.Module) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ to disk, and no layer is held whole unless it fits.
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurocompare.errors import InputError
-from neurocompare.model import Model
+from neurocompare.errors import InputError, unknown_name
+from neurocompare.model import Given, Model
 from neurocompare.progress import Track, silent
 from neurocompare.representation import Representation, gram_and_sums
 from neurocompare.stimuli import StimulusSet, batches
@@ -110,7 +111,7 @@ def _pack(widths: Mapping[str, int], columns: int) -> tuple[tuple[Slice, ...], .
 
 
 def probe(
-    model: Model,
+    model: Model | Given,
     stimuli: StimulusSet,
     layers: Sequence[str] | None = None,
     *,
@@ -120,7 +121,7 @@ def probe(
 ) -> dict[str, Representation]:
     """The representation of a stimulus set in each layer.
 
-    The network is put in evaluation mode for the probe and restored after it; the plan is logged before it starts.
+    A network is put in evaluation mode for the probe and restored after it; the plan is logged before it starts.
 
     Args:
         model: what to probe.
@@ -134,6 +135,8 @@ def probe(
     Raises:
         InputError: an unknown layer, activity that is not finite, or too small a budget.
     """
+    if isinstance(model, Given):
+        return _chosen(model, stimuli, layers)
     modes = {module: module.training for module in model.net.modules()}
     model.net.eval()
     try:
@@ -154,6 +157,18 @@ def probe(
     return {
         layer: Representation(layer, stimuli.ids, gram, sums, steps.widths[layer], provenance)
         for layer, (gram, sums) in grams.items()
+    }
+
+
+def _chosen(model: Given, stimuli: StimulusSet, patterns: Sequence[str] | None) -> dict[str, Representation]:
+    represented = model.represent(stimuli)
+    for pattern in patterns or ():
+        if not fnmatch.filter(represented, pattern):
+            raise unknown_name(f"layer of {model.name!r}", pattern, represented)
+    return {
+        layer: representation
+        for layer, representation in represented.items()
+        if patterns is None or any(fnmatch.fnmatchcase(layer, pattern) for pattern in patterns)
     }
 
 

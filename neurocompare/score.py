@@ -19,7 +19,7 @@ from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.files import atomic
 from neurocompare.metrics import FORMULAS, METRICS, Ceiling, Metric
-from neurocompare.model import Model
+from neurocompare.model import Given, Model
 from neurocompare.probe import MEMORY, probe
 from neurocompare.progress import Track, silent
 from neurocompare.representation import Representation
@@ -114,7 +114,7 @@ def resolve_metric(metric: str | Metric) -> Metric:
 
 
 def score(
-    model: Model,
+    model: Model | Given,
     benchmark: Benchmark,
     metric: str | Metric | None = None,
     *,

@@ -15,7 +15,7 @@ from problems import image_model, images, preprocess
 from torch import nn
 
 from neurocompare.errors import InputError
-from neurocompare.model import Model
+from neurocompare.model import Given, Model
 from neurocompare.networks import convnet
 from neurocompare.probe import plan, probe
 from neurocompare.representation import Representation, gram_and_sums
@@ -331,7 +331,7 @@ import numpy as np, torch
 from collections import OrderedDict
 from torch import nn
 from problems import benchmark, preprocess, responses
-from neurocompare.model import Model
+from neurocompare.model import Given, Model
 from neurocompare.score import score
 
 class Widen(nn.Module):
@@ -356,3 +356,16 @@ def test_memory_does_not_grow_with_the_width_of_a_layer():
     before, peak = (int(part) / 2**20 for part in done.stdout.split())  # Linux counts KiB
     assert peak < 1.5, f"{peak:.2f} GiB at most, {before:.2f} GiB before"
     assert peak - before < 0.75
+
+
+def test_a_model_that_is_no_network_gives_what_it_has():
+    stimuli = images(5)
+    features = {"a": np.arange(10.0).reshape(5, 2), "b1": np.eye(5), "b2": np.ones((5, 3))}
+    layers = {name: Representation.from_features(name, stimuli.ids, x) for name, x in features.items()}
+    model = Given("table", lambda shown: {name: layer.select(shown.ids) for name, layer in layers.items()})
+    assert probe(model, stimuli) == layers
+    assert list(probe(model, stimuli, ["b*"])) == ["b1", "b2"]
+    with pytest.raises(InputError, match="unknown layer of 'table' 'c'"):
+        probe(model, stimuli, ["a", "c"])
+    with pytest.raises(InputError, match="5 stimuli, but 1 others are asked for"):
+        probe(model, images(6))

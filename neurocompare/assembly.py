@@ -3,7 +3,8 @@
 Two shapes exist. Responses have dims ``presentation x neuroid`` with the non-index coords ``stimulus_id`` and
 ``repetition`` on presentations and ``neuroid_id``, ``region``, ``subject`` on neuroids. Data published only as
 dissimilarities have dims ``subject x pair`` with the coords ``stimulus_1`` and ``stimulus_2`` on pairs, in the
-order of ``scipy.spatial.distance.pdist``.
+order of ``scipy.spatial.distance.pdist``. What else is known of a stimulus (``label``, its class) is a coord on
+presentations, or two on pairs (``label_1``, ``label_2``); see ``with_stimulus_coord``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -106,6 +107,42 @@ def stimulus_ids(assembly: xr.DataArray) -> list[str]:
     return list(dict.fromkeys(map(str, assembly["stimulus_id"].values)))
 
 
+def with_stimulus_coord(assembly: xr.DataArray, name: str, values: Mapping[str, str]) -> xr.DataArray:
+    """The assembly with something known of each stimulus, such as its ``label``, as a coord.
+
+    Args:
+        name: of the coord.
+        values: by stimulus id.
+    Raises:
+        InputError: a stimulus has no value.
+    """
+    missing = [stimulus for stimulus in stimulus_ids(assembly) if stimulus not in values]
+    if missing:
+        raise InputError(
+            f"{name} needs a value for each stimulus, but {len(missing)} have none (first: {missing[0]!r})"
+        )
+    places = {"stimulus_1": f"{name}_1", "stimulus_2": f"{name}_2"} if is_rdms(assembly) else {"stimulus_id": name}
+    coords = {
+        coord: (assembly[stimulus].dims, [values[str(s)] for s in assembly[stimulus].values])
+        for stimulus, coord in places.items()
+    }
+    return assembly.assign_coords(coords)
+
+
+def stimulus_coord(assembly: xr.DataArray, name: str) -> list[str] | None:
+    """What ``with_stimulus_coord`` put in, in the order of ``stimulus_ids``; None where nothing was."""
+    if is_rdms(assembly):
+        if f"{name}_1" not in assembly.coords:
+            return None
+        n = len(stimulus_ids(assembly))
+        return [str(assembly[f"{name}_1"].values[0]), *map(str, assembly[f"{name}_2"].values[: n - 1])]
+    if name not in assembly.coords:
+        return None
+    return list(
+        dict(zip(map(str, assembly["stimulus_id"].values), map(str, assembly[name].values), strict=True)).values()
+    )
+
+
 def check(assembly: xr.DataArray) -> None:
     """Check an assembly of either shape; see ``check_responses`` and ``check_rdms``."""
     (check_rdms if is_rdms(assembly) else check_responses)(assembly)
@@ -186,7 +223,9 @@ def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
     ids = stimulus_ids(assembly)
     index = {stimulus: row for row, stimulus in enumerate(ids)}
     rows = np.asarray([index[str(s)] for s in assembly["stimulus_id"].values])
+    first = np.unique(rows, return_index=True)[1]
     neuroid_coords = {name: coord for name, coord in assembly.coords.items() if coord.dims == ("neuroid",)}
+    of_stimuli = [name for name in ("label", "content") if name in assembly.coords]
     return xr.DataArray(
         group_means(assembly.values, rows),
         dims=("presentation", "neuroid"),
@@ -194,6 +233,7 @@ def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
             **neuroid_coords,
             "stimulus_id": ("presentation", ids),
             "repetition": ("presentation", np.zeros(len(ids), int)),
+            **{name: ("presentation", assembly[name].values[first]) for name in of_stimuli},
         },
         attrs=assembly.attrs,
     )

@@ -44,6 +44,17 @@ class Benchmark:
             digest.update(f"{name}\0{list(self.data[name].values)}\0".encode())
         return digest.hexdigest()
 
+    @cached_property
+    def grouped_data(self) -> xr.DataArray:
+        """The data, where some stimuli are the same picture or sound under two names with the coord ``content``.
+
+        Splits of the stimuli then keep such twins on one side.
+        """
+        contents = self.stimuli.contents
+        if len(set(contents.values())) == len(contents):
+            return self.data
+        return assembly.with_stimulus_coord(self.data, "content", contents)
+
     def in_memory(self) -> Benchmark:
         """The same benchmark, each stimulus decoded once and kept."""
         return replace(self, stimuli=self.stimuli.in_memory())

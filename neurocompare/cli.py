@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -52,7 +52,7 @@ def list_(
         "benchmarks": lambda: ((n,) for n in BENCHMARKS),
         "datasets": lambda: ((n,) for n in LOADERS),
         "metrics": lambda: ((n, m.label, f"normalized by {m.formula}") for n, m in METRICS.items()),
-        "models": lambda: ((n, "torchvision") for n in zoo.model_names()),
+        "models": lambda: zoo.model_sources().items(),
         "analyses": lambda: ((n,) for n in ANALYSES),
     }
     if what not in kinds:
@@ -124,18 +124,31 @@ def train_(
 
 @app.command("score")
 def score_(
-    target: Annotated[str, typer.Argument(help="A run folder, a torchvision model, or path/to/file.py:function.")],
+    target: Annotated[
+        str, typer.Argument(help="A run folder, a model of torchvision or timm by name, or path/to/file.py:function.")
+    ],
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="See `list benchmarks`.")] = "cowley2023.V4",
     metric: Annotated[str | None, typer.Option("--metric", "-m", help="The benchmark's own by default.")] = None,
-    layers: Annotated[list[str] | None, typer.Option("--layers", "-l", help="Names or globs; all by default.")] = None,
+    layers: Annotated[
+        list[str] | None, typer.Option("--layers", "-l", help="Names or globs, repeatable; all by default.")
+    ] = None,
     memory: Annotated[int, typer.Option(help="MiB that probing may take.")] = 512,
-    side: Annotated[int, typer.Option(help="Input size in pixels of a model from a file.")] = 224,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A state dict for the model: a file of torch.save, or .safetensors.")
+    ] = None,
+    side: Annotated[int | None, typer.Option(help="Input size in pixels; the model's own, or 224, by default.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="r,g,b from 0 to 1, taken from the input; ImageNet's for a model from a file.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="r,g,b: what the input is divided by then; likewise.")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Do not download weights.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for netCDF, CSV and figure.")] = None,
 ) -> None:
     """Score every layer of a model on a benchmark."""
     data = load_benchmark(benchmark)
-    model = _model(target, side, random_weights)
+    inputs = {"side": side, "mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
+    model = _model(target, checkpoint, inputs, random_weights)
+    layers = None if layers == ["all"] else layers
     with Bars() as bars:
         scored = score(model, data, metric, layers=layers, memory=memory * 2**20, track=bars.track)
     show_score(scored)
@@ -145,14 +158,35 @@ def score_(
         show_paths([out / "score.nc", out / "scores.csv", *figures.save(figures.by_layer(scored), out / "by_layer")])
 
 
-def _model(target: str, side: int, random_weights: bool) -> Model:
+def _model(target: str, checkpoint: Path | None, inputs: dict[str, Any], random_weights: bool) -> Model:
     if (Path(target) / RECORD).is_file():
+        if checkpoint or random_weights or any(value is not None for value in inputs.values()):
+            raise InputError(
+                f"{target} is a run folder, which holds weights and preprocessing; leave out --checkpoint, --side, "
+                "--mean, --std and --random-weights"
+            )
         return Run.load(Path(target)).model()
+    if checkpoint and random_weights:
+        raise InputError("--checkpoint gives weights and --random-weights takes none; leave out one of them")
     if ".py:" in target:
-        return zoo.load_file(target, side=side)
-    if "/" in target or Path(target).is_dir():
-        raise InputError(f"{target!r} is neither a run folder (it has no {RECORD}) nor path/to/file.py:function")
-    return zoo.load_model(target, pretrained=not random_weights)
+        model = zoo.load_file(target, checkpoint=checkpoint)
+    elif (
+        Path(target).exists() or target.endswith(".py") or ("/" in target and target.split("/")[0] not in zoo.LIBRARIES)
+    ):
+        raise InputError(
+            f"{target!r} is neither a run folder (it has no {RECORD}) nor path/to/file.py:function; "
+            "weights go with the function that makes their network: path/to/file.py:function --checkpoint FILE"
+        )
+    else:
+        model = zoo.load_model(target, pretrained=not random_weights, checkpoint=checkpoint)
+    return zoo.with_preprocess(model, **inputs)
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise InputError(f"{option} needs numbers with commas between, as .5,.5,.5; there came {text!r}") from error
 
 
 @app.command()

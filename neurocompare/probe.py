@@ -64,7 +64,13 @@ class ProbePlan:
 
 
 def plan(
-    model: Model, stimuli: StimulusSet, layers: Sequence[str] | None, *, memory: int = MEMORY, batch_size: int = 64
+    model: Model,
+    stimuli: StimulusSet,
+    layers: Sequence[str] | None,
+    *,
+    memory: int = MEMORY,
+    batch_size: int = 64,
+    keep_features: bool = False,
 ) -> ProbePlan:
     """Plan the passes from one forward pass of one stimulus.
 
@@ -72,21 +78,24 @@ def plan(
         layers: names or globs; by default all of the model's layers that its forward pass calls.
         memory: bytes that buffers, Gram matrices and one batch's activity may take together.
         batch_size: stimuli per forward pass at most; fewer where a batch's activity would take over 1/4 of ``memory``.
+        keep_features: all features are held, too.
     Raises:
         InputError: the Gram matrices alone exceed ``memory``, or a layer that was asked for is never called.
     """
-    widths = _widths(model, stimuli, model.choose(layers))
+    widths, folded = _widths(model, stimuli, model.choose(layers))
     unreached = [layer for layer in model.choose(layers) if layer not in widths]
     if unreached and (layers is not None or not widths):
         raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
     n, total = len(stimuli), sum(widths.values())
-    batch_size = max(1, min(batch_size, n, memory // (16 * total)))
+    batch_size = 1 if folded else max(1, min(batch_size, n, memory // (16 * total)))
     fixed = 8 * n * n * (len(widths) + 1) + 8 * n * SLICE_WIDTH + 4 * batch_size * total
+    fixed += 4 * n * total if keep_features else 0
     columns = (memory - fixed) // (4 * n)  # of float32 buffer that one pass may fill
     if columns < 1:
         raise InputError(
-            f"probing {len(widths)} layers over {n} stimuli needs more than {fixed / 2**20:,.0f} MiB for its Gram "
-            f"matrices, but the budget is {memory / 2**20:,.0f} MiB; probe fewer layers at once or allow more memory"
+            f"probing {len(widths)} layers over {n} stimuli needs more than {fixed / 2**20:,.0f} MiB for its "
+            f"{'features' if keep_features else 'Gram matrices'}, but the budget is {memory / 2**20:,.0f} MiB; "
+            "probe fewer layers at once or allow more memory"
         )
     passes = _pack(widths, columns)
     widest = max(sum(piece.stop - piece.start for piece in part) for part in passes)
@@ -117,6 +126,7 @@ def probe(
     *,
     memory: int = MEMORY,
     batch_size: int = 64,
+    keep_features: bool = False,
     track: Track = silent,
 ) -> dict[str, Representation]:
     """The representation of a stimulus set in each layer.
@@ -128,6 +138,7 @@ def probe(
         stimuli: what to show it.
         layers: names or globs; all of the model's layers by default.
         memory, batch_size: see ``plan``.
+        keep_features: also hold each layer's features, float32, for metrics that look at them.
         track: shows progress over batches.
     Returns:
         layer name -> ``Representation`` over ``stimuli.ids``, in network order; of a module that is called more than
@@ -141,13 +152,18 @@ def probe(
     model.net.eval()
     try:
         _check_mode(model)
-        steps = plan(model, stimuli, layers, memory=memory, batch_size=batch_size)
+        steps = plan(model, stimuli, layers, memory=memory, batch_size=batch_size, keep_features=keep_features)
         log.info("%s", steps)
-        grams = {layer: [np.zeros((len(stimuli),) * 2), np.zeros(len(stimuli))] for layer in steps.widths}
+        n = len(stimuli)
+        grams = {layer: [np.zeros((n, n)), np.zeros(n)] for layer in steps.widths}
+        kept = {layer: np.empty((n, w), np.float32) for layer, w in steps.widths.items() if keep_features}
         for number, part in enumerate(steps.passes, 1):
             buffers = _collect(model, stimuli, part, steps, track, f"probe {model.name} {number}/{len(steps.passes)}")
             for piece in part:
-                gram, sums = gram_and_sums(buffers.pop(piece.layer), SLICE_WIDTH)
+                features = buffers.pop(piece.layer)
+                if keep_features:
+                    kept[piece.layer][:, piece.start : piece.stop] = features.cpu().numpy()
+                gram, sums = _gram_and_sums(features)
                 grams[piece.layer][0] += gram
                 grams[piece.layer][1] += sums
     finally:
@@ -155,9 +171,22 @@ def probe(
             module.training = mode
     provenance = {"stimuli": stimuli.name}
     return {
-        layer: Representation(layer, stimuli.ids, gram, sums, steps.widths[layer], provenance)
+        layer: Representation(
+            layer, stimuli.ids, gram, sums, steps.widths[layer], provenance, kept.get(layer), model.device.type
+        )
         for layer, (gram, sums) in grams.items()
     }
+
+
+def _gram_and_sums(features: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """``X X^T`` and ``X 1`` in float64; on a CUDA device where the features are there."""
+    if features.device.type != "cuda":
+        return gram_and_sums(features.cpu().numpy(), SLICE_WIDTH)
+    gram, sums = features.new_zeros((len(features),) * 2, dtype=torch.float64), features.double().sum(1)
+    for part in features.split(SLICE_WIDTH, 1):
+        wide = part.double()
+        gram.addmm_(wide, wide.T)
+    return gram.cpu().numpy(), sums.cpu().numpy()
 
 
 def _chosen(model: Given, stimuli: StimulusSet, patterns: Sequence[str] | None) -> dict[str, Representation]:
@@ -174,34 +203,41 @@ def _chosen(model: Given, stimuli: StimulusSet, patterns: Sequence[str] | None) 
 
 def _collect(
     model: Model, stimuli: StimulusSet, part: Sequence[Slice], steps: ProbePlan, track: Track, title: str
-) -> dict[str, np.ndarray]:
+) -> dict[str, Tensor]:
     """One pass over the stimuli: each slice's features, float32 ``(stimuli, stop - start)``."""
     pieces = {piece.layer: piece for piece in part}
-    buffers = {p.layer: np.empty((len(stimuli), p.stop - p.start), np.float32) for p in part}
+    buffers = {p.layer: torch.empty(len(stimuli), p.stop - p.start, device=model.device) for p in part}
     loads = batches(stimuli, model.preprocess, steps.batch_size)
     for rows, load in track(loads, title, len(loads)):
 
         def sink(layer: str, activity: Tensor, rows: slice = rows) -> None:
             piece = pieces[layer]
-            if activity[0].numel() != steps.widths[layer]:
+            n, width = rows.stop - rows.start, steps.widths[layer]
+            if activity.numel() not in (width, n * width):  # width: the same for all stimuli, a position code say
                 return  # a module that is called again later, on other shapes: its last call is what counts
-            buffers[layer][rows] = activity.flatten(1)[:, piece.start : piece.stop].float().cpu().numpy()
+            buffers[layer][rows] = activity.reshape(-1, width)[:, piece.start : piece.stop].to(buffers[layer])
 
         model.visit(torch.from_numpy(load()).to(model.device), list(pieces), sink)
     return buffers
 
 
-def _widths(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> dict[str, int]:
-    widths: dict[str, int] = {}
+def _widths(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> tuple[dict[str, int], bool]:
+    """Features of each layer that is called; whether one has no row per stimulus.
+
+    Windows and patches folded into the batch (Swin, LeViT), or time before batch: how such rows belong to stimuli is
+    known for one stimulus at a time only.
+    """
+    shapes: dict[str, torch.Size] = {}
     _, load = batches(stimuli, model.preprocess, 1)[0]
     x = torch.from_numpy(load()).to(model.device)
     try:
-        model.visit(x, layers, lambda layer, activity: widths.__setitem__(layer, activity[0].numel()))
+        model.visit(x, layers, lambda layer, activity: shapes.__setitem__(layer, activity.shape))
     except RuntimeError as error:  # what torch raises where shapes do not fit
         raise InputError(
             f"model {model.name!r} does not take inputs of shape {tuple(x.shape)}: {error}; check its preprocessing"
         ) from error
-    return {layer: widths[layer] for layer in layers if layer in widths}
+    widths = {layer: shapes[layer].numel() for layer in layers if layer in shapes}
+    return widths, any(shape[:1] != (1,) for shape in shapes.values())
 
 
 def _check_mode(model: Model) -> None:

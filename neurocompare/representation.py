@@ -26,6 +26,8 @@ class Representation:
         sums: ``X 1``, the sum over features for each stimulus, ``(n,)``.
         n_features: the width of ``X``.
         provenance: where it came from.
+        features: ``X`` itself, for the few metrics that look at single features; None unless asked for.
+        device: where metrics should do what is heavy: "cpu", or "cuda" where the model was.
     """
 
     layer: str
@@ -34,6 +36,8 @@ class Representation:
     sums: np.ndarray
     n_features: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    features: np.ndarray | None = field(default=None, repr=False)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -54,7 +58,13 @@ class Representation:
 
     @classmethod
     def from_features(
-        cls, layer: str, ids: Sequence[str], features: np.ndarray, provenance: Mapping[str, Any] | None = None
+        cls,
+        layer: str,
+        ids: Sequence[str],
+        features: np.ndarray,
+        provenance: Mapping[str, Any] | None = None,
+        *,
+        keep: bool = False,
     ) -> Representation:
         """The representation of responses at hand.
 
@@ -62,9 +72,13 @@ class Representation:
             layer: its name.
             ids: one per row.
             features: ``(stimuli, ...)``; what follows the first axis is flattened.
+            keep: keep them, too.
         """
-        gram, sums = gram_and_sums(features.reshape(len(features), -1))
-        return cls(layer, tuple(map(str, ids)), gram, sums, features[0].size, provenance or {})
+        flat = features.reshape(len(features), -1)
+        gram, sums = gram_and_sums(flat)
+        return cls(
+            layer, tuple(map(str, ids)), gram, sums, flat.shape[1], provenance or {}, flat.copy() if keep else None
+        )
 
     def select(self, ids: Sequence[str]) -> Representation:
         """The same representation over some of its stimuli, in the order asked for.
@@ -83,7 +97,10 @@ class Representation:
             )
         rows = np.asarray([row[stimulus] for stimulus in ids])
         gram, sums = self.gram[np.ix_(rows, rows)], self.sums[rows]
-        return Representation(self.layer, tuple(ids), gram, sums, self.n_features, self.provenance)
+        features = None if self.features is None else self.features[rows]
+        return Representation(
+            self.layer, tuple(ids), gram, sums, self.n_features, self.provenance, features, self.device
+        )
 
     @property
     def effective_dimensionality(self) -> float:

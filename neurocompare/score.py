@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from neurocompare import assembly
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.files import atomic
-from neurocompare.metrics import FORMULAS, METRICS, Ceiling, Metric
+from neurocompare.metrics import METRICS, Ceiling, Metric
 from neurocompare.model import Given, Model
 from neurocompare.probe import MEMORY, probe
 from neurocompare.progress import Track, silent
@@ -135,7 +135,9 @@ def score(
         InputError: no such metric or layer, or the metric is not defined for these data.
     """
     chosen = resolve_metric(benchmark.metric if metric is None else metric)
-    representations = probe(model, benchmark.stimuli, layers, memory=memory, track=track)
+    representations = probe(
+        model, benchmark.stimuli, layers, memory=memory, keep_features=chosen.needs_features, track=track
+    )
     return score_layers(model.describe(), representations, benchmark, chosen)
 
 
@@ -163,14 +165,14 @@ def score_layers(
     raw = raw.reindex(layer=list(representations))
     nothing = (float("nan"),) * 2
     values, errors = zip(*(metric.aggregate(raws[k]) if k in raws else nothing for k in representations), strict=True)
-    formula = FORMULAS[metric.formula]
+    normalized = [metric.normalize(raws[k], ceiling) if k in raws else float("nan") for k in representations]
     layers = list(representations.values())
     data = xr.Dataset(
         {
             "raw": raw,
             "value": ("layer", np.asarray(values)),
             "error": ("layer", np.asarray(errors)),
-            "normalized": ("layer", np.asarray([formula(value, ceiling.value) for value in values])),
+            "normalized": ("layer", np.asarray(normalized)),
             "effective_dimensionality": ("layer", np.asarray([r.effective_dimensionality for r in layers])),
             "n_features": ("layer", np.asarray([r.n_features for r in layers])),
             "note": ("layer", np.asarray([notes.get(layer, "") for layer in representations])),
@@ -200,7 +202,7 @@ def _raw_scores(
     raws, notes = {}, {}
     for layer, representation in representations.items():
         try:
-            raws[layer] = metric.score(representation, benchmark.data)
+            raws[layer] = metric.score(representation, benchmark.grouped_data)
         except InputError as error:
             notes[layer] = str(error)
     if not raws:
@@ -209,9 +211,16 @@ def _raw_scores(
 
 
 def describe_metric(metric: Metric) -> dict[str, Any]:
-    """A metric's settings as plain values; functions by name."""
-    settings = asdict(metric) if is_dataclass(metric) and not isinstance(metric, type) else {"name": metric.name}
-    return {key: getattr(value, "__name__", value) for key, value in settings.items()}
+    """A metric's settings as plain values: parts with their kind, functions by name."""
+    return {"name": metric.name, **_plain(metric)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__name__, **{f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return getattr(value, "__name__", value)
 
 
 def _provenance(description: Mapping[str, Any], benchmark: Benchmark, metric: Metric) -> dict[str, Any]:

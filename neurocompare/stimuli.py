@@ -43,14 +43,21 @@ class StimulusSet:
         return replace(self, open=functools.cache(self.open))
 
     @functools.cached_property
+    def contents(self) -> dict[str, str]:
+        """By id, a sha256 over the decoded stimulus: equal for equal stimuli, whatever file they came from."""
+        return {stimulus_id: _sha256_of(self.open(stimulus_id)) for stimulus_id in self.ids}
+
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """A sha256 over ids and decoded content: equal for equal stimuli, whatever file they came from."""
-        digest = hashlib.sha256()
-        for stimulus_id in self.ids:
-            content = np.ascontiguousarray(self.open(stimulus_id))
-            digest.update(f"{stimulus_id}\0{content.shape}\0{content.dtype}\0".encode())
-            digest.update(content.tobytes())
-        return digest.hexdigest()
+        """A sha256 over ids and ``contents``."""
+        return hashlib.sha256("".join(f"{i}\0{c}\0" for i, c in self.contents.items()).encode()).hexdigest()
+
+
+def _sha256_of(stimulus: Any) -> str:
+    content = np.ascontiguousarray(stimulus)
+    digest = hashlib.sha256(f"{content.shape}\0{content.dtype}\0".encode())
+    digest.update(content.tobytes())
+    return digest.hexdigest()
 
 
 class Preprocess(Protocol):

@@ -196,7 +196,8 @@ class Study:
             benchmark = self.benchmarks[name]
             stimuli = benchmark.stimuli
             if stimuli.fingerprint not in probed:  # regions of one experiment share their stimuli
-                probed[stimuli.fingerprint] = probe(model, stimuli)
+                keep = any(METRICS[m].needs_features for metrics in self.spec.benchmarks.values() for m in metrics)
+                probed[stimuli.fingerprint] = probe(model, stimuli, keep_features=keep)
             for metric in (METRICS[m] for m in metrics):
                 key = (name, metric.name)
                 if key not in self._ceilings:

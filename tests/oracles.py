@@ -87,6 +87,20 @@ def toolbox_rdm(features: np.ndarray, method: str) -> np.ndarray:
     return rsatoolbox.rdm.calc_rdm(data, method=method, descriptor="row").get_vectors()[0]
 
 
+def toolbox_crossnobis(values: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Crossnobis distances by rsatoolbox, from ``(repetitions, stimuli, neuroids)``."""
+    repetitions, stimuli, neuroids = values.shape
+    data = rsatoolbox.data.Dataset(
+        values.reshape(-1, neuroids),
+        obs_descriptors={
+            "row": np.tile(np.arange(stimuli), repetitions),
+            "run": np.repeat(np.arange(repetitions), stimuli),
+        },
+    )
+    rdms = rsatoolbox.rdm.calc_rdm(data, method="crossnobis", descriptor="row", cv_descriptor="run", noise=precision)
+    return rdms.get_vectors()[0]
+
+
 def toolbox_comparison(a: np.ndarray, b: np.ndarray, method: str) -> float:
     """A comparison of two condensed RDMs by rsatoolbox."""
     first, second = (rsatoolbox.rdm.RDMs(np.asarray(v, float)[None]) for v in (a, b))

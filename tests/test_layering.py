@@ -21,7 +21,7 @@ RANKS = [
     {"representation"},
     {"losses", "networks", "rules", "metrics"},
     {"model"},
-    {"controls", "train", "probe", "zoo"},
+    {"baselines", "filter_banks", "hmax", "controls", "train", "probe", "zoo"},
     {"inference", "score"},
     {"study", "spec", "execute"},
     {"plot", "report"},

@@ -9,8 +9,8 @@ from scipy.spatial.distance import pdist
 from sklearn.linear_model import Ridge
 
 from neurocompare.errors import InputError
-from neurocompare.metrics.encoding import centred_kernel, ridge_leave_one_out
-from neurocompare.metrics.rsa import correlation_distance, cosine_distance, squared_euclidean_distance
+from neurocompare.metrics.distances import correlation_distance, cosine_distance, squared_euclidean_distance
+from neurocompare.metrics.ridge import centred_kernel, ridge_leave_one_out, spectrum
 from neurocompare.representation import Representation, double_centred, gram_and_sums
 
 CLOSE = {"rtol": 1e-8, "atol": 0}
@@ -75,9 +75,8 @@ def test_ridge_predictions_are_those_of_the_primal_on_features(case, penalty):
     y = np.random.default_rng(1).standard_normal((len(x), 3))
     train, test = np.arange(9), np.arange(9, 12)
     gram = representation(CASES[case]).gram
-    fit = ridge_leave_one_out(
-        double_centred(gram[np.ix_(train, train)]), y[train] - y[train].mean(0), np.array([penalty])
-    )
+    kernel = double_centred(gram[np.ix_(train, train)])
+    fit = ridge_leave_one_out(spectrum(kernel), y[train] - y[train].mean(0), np.array([penalty]))
     found = centred_kernel(gram, train, test) @ fit.dual + y[train].mean(0)
     expected = Ridge(alpha=penalty, solver="svd").fit(x[train], y[train]).predict(x[test])
     np.testing.assert_allclose(found, expected, **CLOSE)

@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from neurocompare.representation import Representation
+from neurocompare import assembly
+from neurocompare.errors import InputError
+from neurocompare.representation import Representation, double_centred
 
 NAN = float("nan")
 
@@ -41,6 +43,7 @@ class Metric(Protocol):
         name: its key in ``METRICS``.
         label: of the raw score, for axes.
         formula: the name of the normalization, a key of ``FORMULAS``.
+        needs_features: it looks at single features, which a probe must keep for it.
     """
 
     @property
@@ -52,8 +55,11 @@ class Metric(Protocol):
     @property
     def formula(self) -> str: ...
 
+    @property
+    def needs_features(self) -> bool: ...
+
     def score(self, representation: Representation, data: xr.DataArray) -> xr.DataArray:
-        """Raw scores: ``(subject,)`` or ``(split, neuroid)``.
+        """Raw scores: ``(subject,)``, ``(split,)`` or ``(split, neuroid)``.
 
         Raises:
             InputError: the metric is not defined for this layer or these data.
@@ -67,6 +73,31 @@ class Metric(Protocol):
     def ceiling(self, data: xr.DataArray) -> Ceiling:
         """The ceiling of the aggregated score, from the data alone."""
         ...
+
+    def normalize(self, raw: xr.DataArray, ceiling: Ceiling) -> float:
+        """The aggregated score by the metric's formula; NaN where there is no ceiling."""
+        ...
+
+
+def averaged(name: str, representation: Representation, data: xr.DataArray) -> tuple[Representation, xr.DataArray]:
+    """Repetition-averaged responses, and the layer over the same stimuli in the same order.
+
+    Raises:
+        InputError: the data are RDMs, or the layer does not vary over stimuli.
+    """
+    if assembly.is_rdms(data):
+        raise InputError(f"{name} needs responses of neuroids, but these data are RDMs; use an rsa_ metric")
+    responses = assembly.average_repetitions(data)
+    selected = representation.select([str(s) for s in responses["stimulus_id"].values])
+    check_varies(selected)
+    return selected, responses
+
+
+def check_varies(representation: Representation) -> None:
+    """Raise ``InputError`` where a layer responds to every stimulus alike."""
+    gram = representation.gram
+    if not np.trace(double_centred(gram)) > 1e-12 * np.trace(gram):
+        raise InputError(f"layer {representation.layer!r} responds to every stimulus alike: nothing can be predicted")
 
 
 def standard_error(values: np.ndarray) -> float:

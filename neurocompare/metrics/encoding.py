@@ -1,112 +1,222 @@
-"""Regression from a layer to each neuroid, from the Gram matrix alone.
-
-Ridge regression in its dual form: with ``K`` the Gram matrix of the training stimuli after each feature's mean is removed
-and ``K = U diag(s) U^T``, one eigendecomposition gives the solution and the exact leave-one-out error for every penalty
-and every neuroid (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007, sect. 2).
-"""
+"""Regression from a layer to each neuroid, judged on stimuli that it was not fitted on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-import scipy.linalg
 import xarray as xr
-from sklearn.model_selection import ShuffleSplit
 
-from neurocompare import assembly
 from neurocompare.errors import InputError
-from neurocompare.metrics.base import Ceiling, pearson_columns, standard_error
-from neurocompare.metrics.ceiling import split_half_ceiling
+from neurocompare.metrics.base import Ceiling, averaged, pearson_columns, standard_error
+from neurocompare.metrics.ceiling import by_formula, split_half_ceiling
+from neurocompare.metrics.device import on_device, to_numpy
+from neurocompare.metrics.pls import pls_predictions
+from neurocompare.metrics.ridge import Spectrum, centred_kernel, least_squares, ridge_leave_one_out, spectrum
+from neurocompare.metrics.splits import Shuffled, Split, Splitter
 from neurocompare.representation import Representation, double_centred
 
 
-@dataclass(frozen=True)
-class RidgeFit:
-    """A dual ridge solution per target.
+class Predictor(Protocol):
+    """From a layer to held-out predictions.
 
     Attributes:
-        dual: ``(n, targets)``; a prediction is a centred kernel row times this.
-        penalty: the chosen penalty of each target, ``(targets,)``.
-        loo_error: mean squared leave-one-out error, ``(penalties, targets)``.
+        needs_features: it looks at single features.
     """
 
-    dual: np.ndarray
-    penalty: np.ndarray
-    loo_error: np.ndarray
+    @property
+    def needs_features(self) -> bool: ...
+
+    def __call__(
+        self, representation: Representation, targets: np.ndarray, splits: Sequence[Split]
+    ) -> Iterable[np.ndarray]:
+        """For each split, what is predicted for the rows that it holds out, ``(held out, targets)``.
+
+        Raises:
+            InputError: it is not defined for this layer.
+        """
+        ...
 
 
-def ridge_leave_one_out(kernel: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> RidgeFit:
-    """Ridge with an unpenalised intercept, each target's penalty chosen by exact leave-one-out.
+def dual_predictions(
+    representation: Representation,
+    targets: np.ndarray,
+    splits: Sequence[Split],
+    solve: Callable[[Spectrum, np.ndarray, float], np.ndarray],
+) -> Iterable[np.ndarray]:
+    """Held-out predictions of a kernel method.
 
     Args:
-        kernel: double-centred Gram matrix of the training stimuli, ``(n, n)``.
-        targets: centred, ``(n, targets)``.
-        penalties: candidates, ``(penalties,)``, all positive.
+        representation: of the layer.
+        targets: ``(stimuli, targets)``.
+        splits: rows to fit on and rows to judge by.
+        solve: ``(spectrum, centred targets, mean eigenvalue) -> dual coefficients``.
     """
-    # The intercept is refitted for each left-out row, so its direction 1/sqrt(n), on which the centred kernel is null,
-    # has no part in the inverse. Its eigenvalue is lifted above all others (whose sum is the trace) and left out;
-    # subtracting its 1 / (n penalty) afterwards would cancel up to all digits where features outnumber stimuli.
-    lifted = kernel + 2 * np.trace(kernel) / len(kernel)
-    eigenvalues, vectors = scipy.linalg.eigh(lifted, driver="evd", overwrite_a=True, check_finite=False)
-    eigenvalues, vectors = np.maximum(eigenvalues[:-1], 0), vectors[:, :-1]  # tiny negatives are rounding
-    projected = vectors.T @ targets
-    weights = 1 / (eigenvalues + penalties[:, None])  # (penalties, n - 1)
-    diagonal = weights @ (vectors**2).T
-    dual = vectors @ (weights.T[:, :, None] * projected[:, None, :]).reshape(
-        len(weights[0]), -1
-    )  # all penalties at once
-    residuals = dual.reshape(len(kernel), len(penalties), -1) / diagonal.T[:, :, None]
-    errors = np.square(residuals).mean(0)
-    best = errors.argmin(0)
-    return RidgeFit(vectors @ (weights[best].T * projected), penalties[best], errors)
-
-
-def centred_kernel(gram: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Kernel of test against training stimuli after the training mean of each feature is removed, ``(test, train)``."""
-    cross, within = gram[np.ix_(test, train)], gram[np.ix_(train, train)]
-    return cross - cross.mean(1, keepdims=True) - within.mean(0) + within.mean()
+    gram, targets = on_device(representation, representation.gram, targets)
+    for train, test in splits:
+        kernel = double_centred(gram[train][:, train])
+        mean = targets[train].mean(0)
+        dual = solve(spectrum(kernel), targets[train] - mean, float(kernel.trace()) / len(train))
+        yield to_numpy(centred_kernel(gram, train, test) @ dual + mean)
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge regression to every neuroid, scored by Pearson r on held-out stimuli.
-
-    Repetitions are averaged, so a split never has one stimulus on both sides. The penalty of each neuroid is chosen by
-    leave-one-out on the training stimuli, among ``penalties`` times the mean eigenvalue of the training kernel (so the
-    grid means the same for any scale of features).
+    """Ridge regression; each neuroid's penalty is chosen by leave-one-out on the training stimuli.
 
     Attributes:
-        n_splits, test_size, seed: of the shuffle splits over stimuli.
-        penalties: relative candidates.
+        penalties: candidates.
+        relative: they are times the mean eigenvalue of the training kernel, so that the grid means the same for any scale
+            of features; otherwise as they are, but no less than double precision can tell from none.
     """
 
-    name: str = "ridge"
-    label: str = "held-out prediction (Pearson's r)"
-    formula: str = "r2_over_ceiling"
-    n_splits: int = 10
-    test_size: float = 0.1
-    seed: int = 1
     penalties: tuple[float, ...] = field(default=tuple(np.logspace(-3, 4, 15).tolist()))
+    relative: bool = True
+    needs_features: bool = False
+
+    def __call__(
+        self, representation: Representation, targets: np.ndarray, splits: Sequence[Split]
+    ) -> Iterable[np.ndarray]:
+        def solve(decomposed: Spectrum, centred: np.ndarray, scale: float) -> np.ndarray:
+            grid = np.asarray(self.penalties)
+            grid = grid * scale if self.relative else np.maximum(grid, 1e-12 * scale)
+            return ridge_leave_one_out(decomposed, centred, *on_device(representation, grid)).dual
+
+        return dual_predictions(representation, targets, splits, solve)
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Ordinary least squares; the solution of smallest weights where features outnumber stimuli.
+
+    Attributes:
+        rank_tolerance: of the kernel's eigenvalues, beside the largest.
+    """
+
+    rank_tolerance: float = 1e-10
+    needs_features: bool = False
+
+    def __call__(
+        self, representation: Representation, targets: np.ndarray, splits: Sequence[Split]
+    ) -> Iterable[np.ndarray]:
+        def solve(decomposed: Spectrum, centred: np.ndarray, scale: float) -> np.ndarray:
+            return least_squares(decomposed, centred, self.rank_tolerance)
+
+        return dual_predictions(representation, targets, splits, solve)
+
+
+@dataclass(frozen=True)
+class PLS:
+    """Partial least squares for all neuroids together; see ``pls``.
+
+    Attributes:
+        components: how many.
+    """
+
+    components: int = 25
+    needs_features: bool = False
+
+    def __call__(
+        self, representation: Representation, targets: np.ndarray, splits: Sequence[Split]
+    ) -> Iterable[np.ndarray]:
+        most = min(representation.n_features, min(len(train) for train, _ in splits) - 1)
+        if self.components > most:
+            raise InputError(
+                f"PLS with {self.components} components needs as many dimensions, but layer {representation.layer!r} has "
+                f"{representation.n_features} features and {most + 1} or more stimuli to fit on; use ridge, or fewer "
+                "components"
+            )
+        (gram,) = on_device(representation, representation.gram)
+
+        def product(columns: np.ndarray) -> np.ndarray:
+            return to_numpy(gram @ on_device(representation, columns)[0])
+
+        return pls_predictions(representation.gram, targets, splits, self.components, product)
+
+
+@dataclass(frozen=True)
+class OneToOne:
+    """Each neuroid is predicted by one feature: the one that correlates best with it, either way, where it is fitted.
+
+    The strictest of mappings (Khosla & Williams 2024, arXiv:2311.09466, discuss it). Slope and intercept are fitted, so the
+    score of a neuroid that a feature follows with the opposite sign is positive.
+    """
+
+    needs_features: bool = True
+
+    def __call__(
+        self, representation: Representation, targets: np.ndarray, splits: Sequence[Split]
+    ) -> Iterable[np.ndarray]:
+        if representation.features is None:
+            raise InputError("one-to-one matching needs features: probe with keep_features=True")
+        features = representation.features.astype(np.float64)
+        for train, test in splits:
+            x, y = features[train], targets[train]
+            x_mean, y_mean = x.mean(0), y.mean(0)
+            covariance = (x - x_mean).T @ (y - y_mean)  # (features, targets)
+            power = np.square(x - x_mean).sum(0)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                fit = np.where(power[:, None] > 1e-12 * power.max(), np.square(covariance) / power[:, None], -1)
+            best = fit.argmax(0)
+            slope = covariance[best, np.arange(len(best))] / power[best]
+            yield y_mean + (features[test][:, best] - x_mean[best]) * slope
+
+
+def squared_where_positive(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """``r^2`` of each neuroid, and 0 where r is negative: a prediction the wrong way round explains nothing."""
+    return np.square(np.maximum(pearson_columns(predicted, measured), 0))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Predicts every neuroid from a layer.
+
+    Repetitions are averaged first. Within a split the median over neuroids is taken, over splits the mean.
+
+    Attributes:
+        predictor: how.
+        splits: on which stimuli.
+        statistic: of predictions and measurements, per neuroid.
+        noise_ceiling: of the data.
+        in_order_of_ids: stimuli are sorted by id before they are split, so that a seed means the same for any order.
+    """
+
+    name: str
+    label: str
+    predictor: Predictor
+    formula: str = "r2_over_ceiling"
+    splits: Splitter = field(default=Shuffled())
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray] = pearson_columns
+    noise_ceiling: Callable[[xr.DataArray], Ceiling] = split_half_ceiling
+    in_order_of_ids: bool = False
+
+    @property
+    def needs_features(self) -> bool:
+        """That of the predictor."""
+        return self.predictor.needs_features
 
     def score(self, representation: Representation, data: xr.DataArray) -> xr.DataArray:
-        """Pearson r per split and neuroid, ``(split, neuroid)``.
+        """The statistic per split and neuroid, ``(split, neuroid)``.
 
         Raises:
             InputError: the data are RDMs, there are too few stimuli, or the layer does not vary over stimuli.
         """
-        if assembly.is_rdms(data):
-            raise InputError(f"{self.name} needs responses of neuroids, but these data are RDMs; use an rsa_ metric")
-        responses = assembly.average_repetitions(data)
-        gram = representation.select([str(s) for s in responses["stimulus_id"].values]).gram
-        if not np.trace(double_centred(gram)) > 1e-12 * np.trace(gram):
-            raise InputError(
-                f"layer {representation.layer!r} responds to every stimulus alike: nothing can be predicted"
-            )
-        values = [self._one_split(gram, responses.values, *split) for split in self._splits(len(gram))]
+        selected, responses = averaged(self.name, representation, self._ordered(data))
+        splits = self.splits(responses)
+        predictions = self.predictor(selected, responses.values, splits)
+        values = [
+            self.statistic(predicted, responses.values[test])
+            for (_, test), predicted in zip(splits, predictions, strict=True)
+        ]
         coords = {name: coord for name, coord in responses.coords.items() if coord.dims == ("neuroid",)}
         return xr.DataArray(np.stack(values), dims=("split", "neuroid"), coords=coords)
+
+    def _ordered(self, data: xr.DataArray) -> xr.DataArray:
+        if not self.in_order_of_ids or "stimulus_id" not in data.coords:
+            return data
+        return data.isel(presentation=np.argsort(data["stimulus_id"].values, kind="stable"))
 
     def aggregate(self, raw: xr.DataArray) -> tuple[float, float]:
         """Median over neuroids within a split, mean over splits; standard error over splits."""
@@ -114,20 +224,16 @@ class Ridge:
         return float(medians.mean()), standard_error(medians)
 
     def ceiling(self, data: xr.DataArray) -> Ceiling:
-        """Split-half reliability over repetitions; see ``split_half_ceiling``."""
-        return split_half_ceiling(data)
+        """From repetitions; see ``ceiling``."""
+        return self.noise_ceiling(data)
 
-    def _splits(self, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        if n * self.test_size < 3:
-            raise InputError(
-                f"{self.name} holds out {self.test_size:.0%} of the stimuli and needs at least 3 of them for a "
-                f"correlation, but there are {n} stimuli in all"
-            )
-        return ShuffleSplit(self.n_splits, test_size=self.test_size, random_state=self.seed).split(np.zeros(n))
+    def normalize(self, raw: xr.DataArray, ceiling: Ceiling) -> float:
+        """By the formula."""
+        return by_formula(self, raw, ceiling)
 
-    def _one_split(self, gram: np.ndarray, responses: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        kernel = double_centred(gram[np.ix_(train, train)])
-        mean = responses[train].mean(0)
-        penalties = np.asarray(self.penalties) * np.trace(kernel) / len(train)
-        fit = ridge_leave_one_out(kernel, responses[train] - mean, penalties)
-        return pearson_columns(centred_kernel(gram, train, test) @ fit.dual + mean, responses[test])
+
+RIDGE = Encoding("ridge", "held-out prediction (Pearson's r)", Ridge())
+PLS_25 = Encoding("pls", "held-out prediction by PLS (Pearson's r)", PLS())
+LINEAR = Encoding("linear", "held-out prediction by least squares (Pearson's r)", LeastSquares())
+ONE_TO_ONE = Encoding("one_to_one", "held-out prediction by single features (Pearson's r)", OneToOne())
+ENCODING_METRICS = (RIDGE, PLS_25, LINEAR, ONE_TO_ONE)

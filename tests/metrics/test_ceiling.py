@@ -8,7 +8,14 @@ from problems import rdms, responses
 
 from neurocompare.assembly import response_assembly
 from neurocompare.metrics import FORMULAS, METRICS
-from neurocompare.metrics.ceiling import split_half_ceiling, split_half_reliability
+from neurocompare.metrics.ceiling import (
+    cc_max,
+    session_reliability,
+    shared_repetition_ceiling,
+    spearman_brown,
+    split_half_ceiling,
+    split_half_reliability,
+)
 
 
 def simulated(n, neuroids, repetitions, noise, seed=0):
@@ -80,6 +87,47 @@ def test_formulas_by_hand():
     assert FORMULAS["r2_over_ceiling"](-0.6, 0.9) == 0
     assert FORMULAS["r_over_ceiling"](0.3, 0.6) == pytest.approx(0.5)
     assert FORMULAS["r_over_ceiling"](-0.3, 0.6) == pytest.approx(-0.5)
+    assert FORMULAS["r_over_ceiling_squared"](0.3, 0.6) == pytest.approx(0.25)
+    assert FORMULAS["r_over_ceiling_squared"](-0.3, 0.6) == 0
+    assert FORMULAS["noise_corrected_r2"](0.2, 0.8 * 0.5) == pytest.approx(0.5)
+
+
+def test_spearman_brown_by_hand():
+    assert spearman_brown(0.5, 2) == pytest.approx(2 * 0.5 / 1.5)
+    assert spearman_brown(0.5, 3) == pytest.approx(3 * 0.5 / 2)
+
+
+def test_three_sessions_give_the_reliability_of_their_mean():
+    """``s / (s + noise^2 / 3)`` where it is known; with three sessions the formula is ``3r / (1 + 2r)``."""
+    sessions = simulated(3000, 20, 3, noise=1.0).values.reshape(3, 3000, 20)
+    found = session_reliability(sessions)
+    assert found.mean() == pytest.approx(0.75, abs=0.01)
+    r = np.median([[np.corrcoef(sessions[a, :, 0], sessions[b, :, 0])[0, 1]] for a, b in ((0, 1), (0, 2), (1, 2))])
+    assert found[0] == pytest.approx(3 * r / (1 + 2 * r))
+
+
+def test_the_best_correlation_with_noisy_trials_is_recovered():
+    """A perfect model of the rate correlates with the mean of 20 trials by CC_max, which halves of the trials give."""
+    rng = np.random.default_rng(0)
+    rate, trials = rng.standard_normal(20000), rng.standard_normal((20, 20000)) * 2
+    trials += rate
+    half = np.corrcoef(trials[:10].mean(0), trials[10:].mean(0))[0, 1]
+    reached = np.corrcoef(rate, trials.mean(0))[0, 1]
+    assert cc_max(np.array([half]))[0] == pytest.approx(reached, abs=0.005)
+    assert np.isnan(cc_max(np.array([-0.1, 0.0]))).all()
+    assert cc_max(np.array([1.0]))[0] == 1
+
+
+def test_internal_consistency_of_identical_repetitions_is_one():
+    ceiling = shared_repetition_ceiling(simulated(20, 5, 4, noise=0.0))
+    assert [ceiling.value, ceiling.lower, ceiling.upper] == pytest.approx([1, 1, 1])
+    assert "10 splits of 4 repetitions" in ceiling.method
+    assert np.isnan(shared_repetition_ceiling(simulated(20, 5, 1, noise=0.0)).value)
+
+
+def test_internal_consistency_of_known_noise():
+    ceiling = shared_repetition_ceiling(simulated(2000, 40, 4, noise=1.0))
+    assert ceiling.value == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize("name", FORMULAS)

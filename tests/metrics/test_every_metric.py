@@ -26,8 +26,12 @@ def features(seed=0, width=30):
     return x
 
 
+def layer(x, ids=IDS):
+    return Representation.from_features("layer", ids, x, keep=True)
+
+
 def scored(name, x, ids=IDS):
-    return METRICS[name].score(Representation.from_features("layer", ids, x), data_for(name)).values
+    return METRICS[name].score(layer(x, ids), data_for(name)).values
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -54,8 +58,9 @@ def test_a_better_layer_scores_higher(name):
     signal = data.values[:N]
     values = []
     for noise in (10.0, 1.0, 0.1):
-        x = np.hstack([signal + noise * rng.standard_normal(signal.shape)])
-        values.append(metric.aggregate(metric.score(Representation.from_features("x", IDS, x), data))[0])
+        x = np.tile(signal, (1, 5))
+        x = x + noise * rng.standard_normal(x.shape)
+        values.append(metric.aggregate(metric.score(layer(x), data))[0])
     assert values[0] < values[1] < values[2]
 
 
@@ -112,7 +117,7 @@ def test_a_layer_with_one_response_to_all_is_refused(name):
 def test_data_are_left_as_they_were(name):
     data = data_for(name)
     before = data.copy(deep=True)
-    METRICS[name].score(Representation.from_features("layer", IDS, features()), data)
+    METRICS[name].score(layer(features()), data)
     METRICS[name].ceiling(data)
     assert data.identical(before)
 

@@ -227,16 +227,34 @@ def _perceptron(axis: Axes, dataset: xr.Dataset) -> None:
 def _losses(axis: Axes, dataset: xr.Dataset, x: np.ndarray, label: str) -> None:
     window = max(dataset.sizes["step"] // 20, 1)
     kernel = np.ones(window) / window
+    ends: list[tuple[float, float, str]] = []
     for row, name in enumerate(dataset["rule"].values):
         smooth = np.convolve(dataset["loss"].values[row], kernel, "valid")
         axis.plot(x[row, window - 1 :], smooth, color=FAMILIES[RULES[name].family], linewidth=0.9, alpha=0.9)
-        axis.text(x[row, -1], smooth[-1], f" {RULES[name].short}", fontsize=5, va="center", clip_on=False)
+        ends.append((x[row, -1], smooth[-1], RULES[name].short))
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.margins(y=0.12)
+    _label(axis, ends)
     axis.set_xlabel(label, fontsize=8)
     axis.set_ylabel("cross-entropy", fontsize=8)
-    axis.set_title(f"{dataset.attrs['dataset']}, each rule at its own best rate", fontsize=8)
+    axis.set_title(f"{dataset.attrs['dataset']}, each rule at the best of three rates", fontsize=8)
     _finish(axis)
+
+
+def _label(axis: Axes, ends: list[tuple[float, float, str]], width: float = 0.09, height: float = 0.028) -> None:
+    """Names at the ends of lines, from the bottom up, each above those that it would cover (in fractions of the axis)."""
+    axis.autoscale_view()
+    to_axis = axis.transData + axis.transAxes.inverted()
+    placed: list[tuple[float, float]] = []
+    for x, y, text in sorted(ends, key=lambda end: end[1]):
+        across, up = to_axis.transform((x, y))
+        below = [other for near, other in placed if abs(near - across) < width and other > up - height]
+        place = max([up, *(other + height for other in below)])
+        placed.append((across, place))
+        axis.plot([across, across + 0.012], [up, place], color="#999999", linewidth=0.4, transform=axis.transAxes,
+                  clip_on=False)  # fmt: skip
+        axis.text(across + 0.015, place, text, fontsize=5, va="center", transform=axis.transAxes, clip_on=False)
 
 
 def _finish(axis: Axes) -> None:

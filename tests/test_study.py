@@ -79,7 +79,7 @@ def test_every_score_is_a_netcdf_with_full_provenance(finished):
     assert len(provenance["model"]["weights_sha256"]) == 64
     assert provenance["model"]["preprocess"]["height"] == 8
     assert provenance["metric"]["splits"]["seed"] == 1
-    assert provenance["metric"]["n_splits"] == 10
+    assert provenance["metric"]["splits"]["n_splits"] == 10
     assert len(provenance["benchmark"]["sha256"]) == 64
     assert "torch" in provenance["versions"]
 

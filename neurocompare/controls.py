@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from neurocompare import baselines
 from neurocompare.dataset import Dataset
-from neurocompare.model import Model
+from neurocompare.errors import InputError
+from neurocompare.model import Given, Model
 from neurocompare.networks import LayeredNet
-from neurocompare.stimuli import Preprocess
+from neurocompare.representation import Representation
+from neurocompare.stimuli import Preprocess, StimulusSet
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Control:
     Attributes:
         name: its key in ``CONTROLS``.
         description: one line.
-        make: ``(net, preprocess, seed) -> Model``; does not change ``net``.
+        make: ``(net, preprocess, seed) -> model``; does not change ``net``.
         trained_on: ``(dataset, seed) -> dataset``, what ``net`` must have been trained on under backprop; where None it
             has its initial weights.
         seeded: there is one for each seed of a study; otherwise there is one in all.
@@ -32,7 +35,7 @@ class Control:
 
     name: str
     description: str
-    make: Callable[[LayeredNet, Preprocess, int], Model]
+    make: Callable[[LayeredNet, Preprocess, int], Model | Given]
     trained_on: Callable[[Dataset, int], Dataset] | None = None
     seeded: bool = True
 
@@ -74,6 +77,28 @@ def pixels(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
     return Model("pixels", nn.Sequential(OrderedDict(pixels=nn.Flatten())), ("pixels",), preprocess)
 
 
+def category(net: LayeredNet, preprocess: Preprocess, seed: int) -> Given:
+    """What the stimuli are called, and nothing of how they look: all the labels that come with them."""
+
+    def represent(stimuli: StimulusSet) -> dict[str, Representation]:
+        if not len(stimuli.table.columns):
+            raise InputError(
+                f"the stimuli of {stimuli.name!r} come without labels, so there is no model of their labels"
+            )
+        return baselines.category_labels(tuple(map(str, stimuli.table.columns))).represent(stimuli)
+
+    return Given("category", represent)
+
+
+def _baseline(name: str, description: str, *, seeded: bool = False) -> Control:
+    """A baseline that looks at stimuli alone."""
+
+    def make(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model | Given:
+        return baselines.BASELINES[name](**({"seed": seed} if seeded else {}))
+
+    return Control(name, description, make, seeded=seeded)
+
+
 CONTROLS: dict[str, Control] = {
     control.name: control
     for control in (
@@ -81,5 +106,11 @@ CONTROLS: dict[str, Control] = {
         Control("permuted_weights", "backprop's weights, shuffled within layers", permuted_weights, the_task),
         Control("shuffled_labels", "backprop on labels shuffled over images", shuffled_labels, with_shuffled_labels),
         Control("pixels", "the network's input", pixels, seeded=False),
+        _baseline("luminance", "mean luminance of an image, one number"),
+        _baseline("silhouette", "outline of the object, where there is one on an even background"),
+        _baseline("gabor_v1", "simple and complex cells: a bank of Gabor filters, normalised"),
+        _baseline("hmax_c2", "HMAX: maxima over Gabor filters and over stored patches"),
+        _baseline("random_filters", "three stages of random filters, rectified and pooled", seeded=True),
+        Control("category", "the stimuli's labels", category, seeded=False),
     )
 }

@@ -29,6 +29,12 @@ _CONTROL_STYLE = {
     "permuted_weights": ("#777777", "x", ":"),
     "shuffled_labels": ("#777777", "s", "-."),
     "pixels": ("k", "_", "-."),
+    "luminance": ("#999999", ".", ":"),
+    "silhouette": ("#555555", "|", "--"),
+    "gabor_v1": ("k", "+", ":"),
+    "hmax_c2": ("k", "1", "--"),
+    "random_filters": ("#777777", "d", ":"),
+    "category": ("#555555", "*", "-"),
 }
 _CEILING = "#DDDDDD"
 

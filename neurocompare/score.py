@@ -158,10 +158,38 @@ def score_layers(
         representations: by layer, over the benchmark's stimuli.
         ceiling: of this metric on these data, where it was computed before.
     """
-    ceiling = metric.ceiling(benchmark.data) if ceiling is None else ceiling
     raws, notes = _raw_scores(representations, benchmark, metric)
+    return _assembled(description, representations, raws, notes, benchmark, metric, ceiling)
+
+
+def undefined(
+    description: Mapping[str, Any], benchmark: Benchmark, metric: Metric, reason: str, ceiling: Ceiling | None = None
+) -> Score:
+    """The score of a model that has nothing to say of a benchmark's stimuli: NaN, with the reason.
+
+    Args:
+        description: of the model, as for ``score_layers``.
+        reason: for the note.
+        ceiling: where it was computed before.
+    """
+    name, n = str(description["model"]), len(benchmark.stimuli)
+    nothing = Representation(name, benchmark.stimuli.ids, np.zeros((n, n)), np.zeros(n), 0)
+    return _assembled(description, {name: nothing}, {}, {name: reason}, benchmark, metric, ceiling)
+
+
+def _assembled(
+    description: Mapping[str, Any],
+    representations: Mapping[str, Representation],
+    raws: Mapping[str, xr.DataArray],
+    notes: Mapping[str, str],
+    benchmark: Benchmark,
+    metric: Metric,
+    ceiling: Ceiling | None,
+) -> Score:
+    ceiling = metric.ceiling(benchmark.data) if ceiling is None else ceiling
     # As objects: pandas 3 would make its own string type of them, which numpy cannot convert.
-    raw = xr.concat([raws[layer] for layer in raws], pd.Index(list(raws), name="layer", dtype=object))
+    names = pd.Index(list(raws) or list(representations), name="layer", dtype=object)
+    raw = xr.concat(list(raws.values()) or [xr.DataArray(float("nan"))] * len(names), names)
     raw = raw.reindex(layer=list(representations))
     nothing = (float("nan"),) * 2
     values, errors = zip(*(metric.aggregate(raws[k]) if k in raws else nothing for k in representations), strict=True)

@@ -23,15 +23,16 @@ from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.execute import completed
 from neurocompare.files import atomic, write_text
-from neurocompare.metrics import METRICS, Ceiling
-from neurocompare.model import Model
+from neurocompare.metrics import METRICS, Ceiling, Metric
+from neurocompare.model import Given, Model
 from neurocompare.networks import LayeredNet, build
 from neurocompare.probe import probe
 from neurocompare.progress import Track, silent
 from neurocompare.representation import Representation
 from neurocompare.rules import RULES
-from neurocompare.score import Score, score_layers
+from neurocompare.score import Score, score_layers, undefined
 from neurocompare.spec import StudySpec
+from neurocompare.stimuli import StimulusSet
 from neurocompare.train import RECORD, Run, train
 
 REFERENCE = "backprop"  # the rule of the networks that controls are made of
@@ -189,24 +190,48 @@ class Study:
     def _ceilings(self) -> dict[tuple[str, str], Ceiling]:
         return {}
 
-    def _score(self, model: Model, entry: Entry) -> None:
+    def _score(self, model: Model | Given, entry: Entry) -> None:
         description = model.describe()
-        probed: dict[str, dict[str, Representation]] = {}
+        probed: dict[str, dict[str, Representation] | InputError] = {}
         for name, metrics in self.missing(entry).items():
             benchmark = self.benchmarks[name]
             stimuli = benchmark.stimuli
             if stimuli.fingerprint not in probed:  # regions of one experiment share their stimuli
-                keep = any(METRICS[m].needs_features for metrics in self.spec.benchmarks.values() for m in metrics)
-                probed[stimuli.fingerprint] = probe(model, stimuli, keep_features=keep)
+                probed[stimuli.fingerprint] = self._probed(model, stimuli)
+            layers = probed[stimuli.fingerprint]
             for metric in (METRICS[m] for m in metrics):
                 key = (name, metric.name)
                 if key not in self._ceilings:
                     self._ceilings[key] = metric.ceiling(benchmark.data)
-                layers = probed[stimuli.fingerprint]
-                scored = score_layers(description, layers, benchmark, metric, self._ceilings[key])
+                scored = self._scored(description, layers, benchmark, metric, self._ceilings[key])
                 scored.save(self.cell(entry, name, metric.name))
 
-    def _model(self, entry: Entry, track: Track) -> Model:
+    @staticmethod
+    def _scored(
+        description: dict[str, Any],
+        layers: dict[str, Representation] | InputError,
+        benchmark: Benchmark,
+        metric: Metric,
+        ceiling: Ceiling,
+    ) -> Score:
+        try:
+            if isinstance(layers, InputError):
+                raise layers
+            return score_layers(description, layers, benchmark, metric, ceiling)
+        except InputError as reason:
+            return undefined(description, benchmark, metric, str(reason), ceiling)
+
+    def _probed(self, model: Model | Given, stimuli: StimulusSet) -> dict[str, Representation] | InputError:
+        """The model's layers, or why it has none for these stimuli: some controls look for what not all stimuli have."""
+        keep = any(METRICS[m].needs_features for metrics in self.spec.benchmarks.values() for m in metrics)
+        try:
+            return probe(model, stimuli, keep_features=keep)
+        except InputError as reason:
+            if isinstance(model, Model):
+                raise
+            return reason
+
+    def _model(self, entry: Entry, track: Track) -> Model | Given:
         if entry.name in RULES:
             return self._trained(entry, track).model()
         control = CONTROLS[entry.name]

@@ -130,6 +130,8 @@ def _metric_table(metric: str, table: pd.DataFrame) -> Table:
 
 
 def _cell(mean: float, high: float) -> str:
+    if pd.isna(mean):
+        return "-"
     return f"{mean:.3f}" if pd.isna(high) else f"{mean:.3f}±{high - mean:.3f}"
 
 

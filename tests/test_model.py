@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from problems import dataset, image_model, preprocess
+from problems import dataset, image_model, images, preprocess
 from torch import nn
 
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import InputError
 from neurocompare.model import Model, leaf_layers
+from neurocompare.probe import probe
 from neurocompare.rules import RULES
+from neurocompare.stimuli import StimulusSet
 
 
 def test_the_fingerprint_follows_weights_buffers_and_the_rule():
@@ -67,10 +70,15 @@ def test_controls_leave_the_network_alone(name):
     control = CONTROLS[name].make(model.net, model.preprocess, 5)
     assert control.name == name == CONTROLS[name].name
     assert model.fingerprint() == before
-    x = torch.zeros(2, 3, 10, 10)
-    seen = []
-    control.visit(x, control.layers, lambda layer, activity: seen.append(layer))
-    assert seen == list(control.layers)
+    shown = images(6, side=10)
+    stimuli = StimulusSet(shown.name, shown.ids, shown.open, pd.DataFrame({"animal": np.arange(6) % 2}, shown.ids))
+    if name == "silhouette":
+        with pytest.raises(InputError, match="background"):
+            probe(control, stimuli)
+    else:
+        layers = probe(control, stimuli)
+        assert all(layer.ids == stimuli.ids and layer.n_features for layer in layers.values())
+    assert model.fingerprint() == before
 
 
 def test_labels_are_shuffled_in_the_training_split_alone_and_by_the_seed():

@@ -135,7 +135,7 @@ def _mask(image: np.ndarray, side: int | None, tolerance: int) -> np.ndarray:
     return np.asarray(covered) >= 0.5
 
 
-def category_labels(columns: Sequence[str]) -> Given:
+def category_labels(columns: Sequence[str], layer: str | None = None) -> Given:
     """Nothing but the categories that each stimulus is said to belong to.
 
     Each distinct value of each column is a feature, 1 for the stimuli that have it and 0 for the others. With one column
@@ -143,6 +143,7 @@ def category_labels(columns: Sequence[str]) -> Given:
 
     Args:
         columns: of ``StimulusSet.table``: flags or labels.
+        layer: its name, in place of the columns'.
     Returns:
         A model with one layer, named after the columns (``animate+face``); it raises ``InputError`` for stimuli whose
         table lacks a column or a label, and for a column that tells no stimuli apart.
@@ -153,11 +154,11 @@ def category_labels(columns: Sequence[str]) -> Given:
         raise InputError(f"category labels need a sequence of columns, but got {columns!r}; put it into a tuple")
     if not columns:
         raise InputError("category labels need one column or more of the stimuli's table, but got none")
-    represent = functools.partial(_labels, tuple(columns))
+    represent = functools.partial(_labels, tuple(columns), layer or "+".join(columns))
     return Given("category_labels", represent, provenance={"columns": list(columns)})
 
 
-def _labels(columns: tuple[str, ...], stimuli: StimulusSet) -> dict[str, Representation]:
+def _labels(columns: tuple[str, ...], layer: str, stimuli: StimulusSet) -> dict[str, Representation]:
     known = list(map(str, stimuli.table.columns))
     missing = [column for column in columns if column not in known]
     if missing:
@@ -167,7 +168,6 @@ def _labels(columns: tuple[str, ...], stimuli: StimulusSet) -> dict[str, Represe
             f"but the table of {stimuli.name!r} has {there}"
         )
     one_hot = np.concatenate([_one_hot(stimuli, column) for column in columns], 1)
-    layer = "+".join(columns)
     return {layer: Representation.from_features(layer, stimuli.ids, one_hot)}
 
 
@@ -183,7 +183,7 @@ def _one_hot(stimuli: StimulusSet, column: str) -> np.ndarray:
     return np.eye(len(names))[codes]
 
 
-def region(benchmark: Benchmark) -> Given:
+def region(benchmark: Benchmark, *, each_subject: bool = True) -> Given:
     """Another brain region, or another subject, as the model.
 
     Responses become one layer, named after the region, whose features are the neuroids, averaged over repetitions. RDMs
@@ -200,13 +200,14 @@ def region(benchmark: Benchmark) -> Given:
 
     Args:
         benchmark: the region's data.
+        each_subject: RDMs become a layer for each subject, too; otherwise only ``mean`` of several.
     Returns:
         A model named after the benchmark; it raises ``InputError`` for stimuli that are not the benchmark's.
     Raises:
         InputError: RDMs of another measure.
     """
     if assembly.is_rdms(benchmark.data):
-        layers = _of_rdms(benchmark)
+        layers = _of_rdms(benchmark, each_subject)
     else:
         mean = assembly.average_repetitions(benchmark.data)
         name = benchmark.name.rpartition(".")[2]
@@ -226,13 +227,15 @@ def _known(name: str, layers: Mapping[str, Representation], stimuli: StimulusSet
     return {layer: representation.select(stimuli.ids) for layer, representation in layers.items()}
 
 
-def _of_rdms(benchmark: Benchmark) -> dict[str, Representation]:
+def _of_rdms(benchmark: Benchmark, each_subject: bool) -> dict[str, Representation]:
     data = benchmark.data
     ids = tuple(assembly.stimulus_ids(data))
     features = len(ids) + 1
     gram_of = _gram_maker(str(data.attrs.get("units")), benchmark.name, features)
-    rdms = dict(zip(map(str, data["subject"].values), data.values, strict=True))
-    if len(rdms) > 1:
+    rdms: dict[str, np.ndarray] = {}
+    if each_subject or data.sizes["subject"] == 1:
+        rdms |= dict(zip(map(str, data["subject"].values), data.values, strict=True))
+    if data.sizes["subject"] > 1:
         rdms["mean"] = data.values.mean(0)
     return {
         name: Representation(name, ids, gram_of(squareform(d)), np.zeros(len(ids)), features)

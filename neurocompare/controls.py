@@ -85,7 +85,7 @@ def category(net: LayeredNet, preprocess: Preprocess, seed: int) -> Given:
             raise InputError(
                 f"the stimuli of {stimuli.name!r} come without labels, so there is no model of their labels"
             )
-        return baselines.category_labels(tuple(map(str, stimuli.table.columns))).represent(stimuli)
+        return baselines.category_labels(tuple(map(str, stimuli.table.columns)), "labels").represent(stimuli)
 
     return Given("category", represent)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from neurocompare.rules import RULES
 from neurocompare.score import Score
 
 FORMATS = ("svg", "pdf", "png")
-# Okabe & Ito's colours, which colour-blind readers can tell apart; controls are grey, and pixels black.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8F6B00")
+# Okabe & Ito's colours, which colour-blind readers can tell apart, and a violet; controls are grey or black.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8F6B00", "#5E3C99")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 _CONTROL_STYLE = {
     "untrained": ("#777777", "o", "--"),
@@ -36,6 +36,7 @@ _CONTROL_STYLE = {
     "random_filters": ("#777777", "d", ":"),
     "category": ("#555555", "*", "-"),
 }
+_OTHER_COLOURS = ("#882255", "#332288", "#44AA99", "#AA4499", "#999933")  # after Paul Tol; models that are no rules
 _CEILING = "#DDDDDD"
 
 
@@ -44,12 +45,16 @@ def style_of(name: str) -> tuple[str, str, Any]:
     if name in _CONTROL_STYLE:
         return _CONTROL_STYLE[name]
     known = [*RULES, *(control for control in CONTROLS if control not in _CONTROL_STYLE)]
+    colours = _COLOURS if name in known else _OTHER_COLOURS
     index = known.index(name) if name in known else sum(map(ord, name))
-    return _COLOURS[index % len(_COLOURS)], _MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)], "-"
+    turn, colour = divmod(index, len(colours))
+    return colours[colour], _MARKERS[(turn + colour) % len(_MARKERS)], "-"
 
 
 def by_layer(scores: Score | pd.DataFrame) -> Figure:
-    """Score against layer: a panel for each benchmark and metric, a line for each model, the ceiling as a band.
+    """Score against layer: a panel for each benchmark and metric, a line for each network, the ceiling as a band.
+
+    Models that do not have the deepest one's layers stand beside them.
 
     Args:
         scores: one score, or a table of many.
@@ -85,7 +90,7 @@ def _as_table(scores: Score | pd.DataFrame) -> pd.DataFrame:
 def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], x_label: str) -> Figure:
     columns = [list(part.groupby("metric", sort=False)) for _, part in table.groupby("benchmark", sort=False)]
     n_rows = max(map(len, columns))
-    figure = Figure(figsize=(max(2.7 * len(columns), 6.5), 2.5 * n_rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(3.2 * len(columns), 6.5), 2.7 * n_rows + 0.9), layout="constrained")
     axes = figure.subplots(n_rows, len(columns), squeeze=False)
     panels = [(row, column, *group) for column, groups in enumerate(columns) for row, group in enumerate(groups)]
     for axis in axes.flat:
@@ -97,7 +102,8 @@ def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], x_l
         draw(axis, part)
         first = part.iloc[0]
         units = ("RDM" if metric.startswith("rsa") else "neuroid") + ("s" if first.n_units > 1 else "")
-        axis.set_title(f"{first.benchmark}\n{first.n_stimuli} stimuli, {first.n_units} {units}", fontsize=8)
+        without = "" if np.isfinite(first.ceiling_lower) else ", no ceiling estimable"
+        axis.set_title(f"{first.benchmark}\n{first.n_stimuli} stimuli, {first.n_units} {units}{without}", fontsize=8)
         axis.set_ylabel(METRICS[metric].label if metric in METRICS else metric, fontsize=8)
         axis.set_xlabel(x_label, fontsize=8)
         axis.tick_params(labelsize=7)
@@ -111,42 +117,52 @@ def _ceiling(axis: Axes, part: pd.DataFrame) -> None:
     lower, upper = part["ceiling_lower"].iloc[0], part["ceiling_upper"].iloc[0]
     if np.isfinite(lower):
         axis.axhspan(lower, upper, color=_CEILING, zorder=0, linewidth=0)
-    else:
-        axis.text(0.98, 0.97, "no ceiling estimable", fontsize=7, color="#777777", ha="right", va="top",
-                  transform=axis.transAxes)  # fmt: skip
 
 
 def _layer_panel(axis: Axes, part: pd.DataFrame) -> None:
-    summary = over_seeds(part)
-    single = summary.groupby("model")["depth"].transform("max") == 1
-    depth = int(summary["depth"].max())
+    summary = over_seeds(part).dropna(subset="mean")
+    longest = max((line for _, line in summary.groupby("model", sort=False)), key=len, default=summary)
+    depth = int(longest["depth"].max()) if len(longest) > 1 else 0
+    beside = []
     for model, line in summary.groupby("model", sort=False):
-        colour, marker, dash = style_of(str(model))
-        if single[line.index[0]] and depth > 1:
-            axis.axhline(line["mean"].iloc[0], color=colour, linestyle=dash, linewidth=1)
+        if len(line) == 1 or not set(line["layer"]) <= set(longest["layer"]):
+            beside.append(str(model))
             continue
+        colour, marker, dash = style_of(str(model))
         axis.plot(line["depth"], line["mean"], color=colour, linestyle=dash, marker=marker, markersize=4, linewidth=1.2)
         axis.fill_between(line["depth"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
-    deepest = summary["model"].iloc[int(summary["depth"].to_numpy().argmax())]
-    longest = summary[summary["model"] == deepest]
-    axis.set_xticks(longest["depth"], longest["layer"], rotation=30 if depth < 8 else 90, ha="right")
+    places = _clusters(axis, summary, beside, start=depth + 1.2, width=max(depth, 5) / 10)
+    ticks = [*longest["depth"], *places] if depth else places
+    names = [*longest["layer"], *map(_tick, beside)] if depth else [_tick(name) for name in beside]
+    _x_ticks(axis, ticks, names)
 
 
 def _rule_panel(axis: Axes, part: pd.DataFrame) -> None:
-    summary = over_seeds(part)
+    summary = over_seeds(part).dropna(subset="mean")
     names = list(dict.fromkeys(summary["model"]))
-    for place, model in enumerate(names):
+    _x_ticks(axis, _clusters(axis, summary, names), [_tick(name) for name in names])
+
+
+def _clusters(axis: Axes, summary: pd.DataFrame, names: list[str], start: float = 0, width: float = 1) -> list[float]:
+    """Models side by side, every layer of each from left to right; where on the axis they stand."""
+    places = [start + width * index for index in range(len(names))]
+    for place, model in zip(places, names, strict=True):
         line = summary[summary["model"] == model]
         colour, marker, dash = style_of(model)
-        offset = np.linspace(-0.32, 0.32, len(line)) if len(line) > 1 else np.zeros(1)
+        offset = width * np.linspace(-0.32, 0.32, len(line)) if len(line) > 1 else np.zeros(1)
         bars = np.nan_to_num(np.stack([line["mean"] - line["low"], line["high"] - line["mean"]]))
         axis.errorbar(place + offset, line["mean"], yerr=bars, color=colour, marker=marker, markersize=3.5,
                       linestyle=dash, linewidth=0.8, elinewidth=1, capsize=1.5)  # fmt: skip
-    axis.set_xticks(range(len(names)), [_tick(name) for name in names], rotation=30, ha="right")
+    return places
+
+
+def _x_ticks(axis: Axes, places: Sequence[float], names: Sequence[str]) -> None:
+    few = len(names) < 8
+    axis.set_xticks(places, names, rotation=30 if few else 90, ha="right" if few else "center")
 
 
 def _tick(model: str) -> str:
-    return RULES[model].short if model in RULES else model.split("_")[0]
+    return RULES[model].short if model in RULES else model.split("_")[0].rpartition(".")[2]
 
 
 def _legend(figure: Figure, table: pd.DataFrame) -> None:
@@ -154,7 +170,6 @@ def _legend(figure: Figure, table: pd.DataFrame) -> None:
     for model in dict.fromkeys(table["model"]):
         colour, marker, dash = style_of(model)
         label = model.replace("_", " ") + (f" ({RULES[model].short})" if model in RULES else "")
-        marker = "" if model == "pixels" else marker
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle=dash, markersize=4, label=label))
     if np.isfinite(table["ceiling_lower"]).any():
         handles.append(Line2D([], [], color=_CEILING, linewidth=7, label="noise ceiling"))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from neurocompare.controls import CONTROLS
 from neurocompare.errors import InputError, unknown_name
 
 if sys.version_info >= (3, 11):
@@ -42,7 +43,9 @@ class StudySpec(_Strict):
     Attributes:
         name: of the study.
         dataset: a key of ``LOADERS``.
-        rules, controls: keys of ``RULES`` and ``CONTROLS`` (names are checked when a ``Study`` is made of it).
+        rules, controls: keys of ``RULES`` and ``CONTROLS`` (names are checked when a ``Study`` is made of it); every
+            control unless some are named.
+        regions: each benchmark's region is also a model of the others of its dataset.
         seeds: each makes one network per rule, its feedback weights and its order of data.
         network: an architecture and its arguments; input shape and classes come from the dataset.
         training: see ``Training``.
@@ -53,7 +56,8 @@ class StudySpec(_Strict):
     name: str
     dataset: str
     rules: tuple[str, ...] = ()
-    controls: tuple[str, ...] = ()
+    controls: tuple[str, ...] = tuple(CONTROLS)
+    regions: bool = True
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     network: dict[str, Any] = {"architecture": "convnet"}
     training: Training = Training()

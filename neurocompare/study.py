@@ -17,6 +17,7 @@ import pandas as pd
 
 from data_loaders import BENCHMARKS, LOADERS, load_benchmark, load_dataset
 from neurocompare import __version__
+from neurocompare.baselines import region
 from neurocompare.benchmark import Benchmark
 from neurocompare.controls import CONTROLS, the_task
 from neurocompare.dataset import Dataset
@@ -40,7 +41,7 @@ REFERENCE = "backprop"  # the rule of the networks that controls are made of
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of a study: a rule or a control, with a seed unless there is only one such model."""
+    """One model of a study: a rule, a control or a region, with a seed unless there is only one such model."""
 
     name: str
     seed: int | None
@@ -104,10 +105,17 @@ class Study:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """Rules, then controls, each with its seeds."""
+        """Rules, then controls, each with its seeds; then regions."""
         names = [(name, True) for name in self.spec.rules]
         names += [(name, CONTROLS[name].seeded) for name in self.spec.controls]
+        names += [(name, False) for name in self.spec.benchmarks if self._siblings(name)]
         return [Entry(n, s) for n, seeded in names for s in (self.spec.seeds if seeded else (None,))]
+
+    def _siblings(self, region: str) -> list[str]:
+        """The other benchmarks of a region's dataset: it is a model of those."""
+        dataset = region.partition(".")[0]
+        others = [name for name in self.spec.benchmarks if name != region and name.partition(".")[0] == dataset]
+        return others if self.spec.regions else []
 
     def cell(self, entry: Entry, benchmark: str, metric: str) -> Path:
         """Where one score is kept."""
@@ -115,9 +123,10 @@ class Study:
 
     def missing(self, entry: Entry) -> dict[str, list[str]]:
         """The scores that an entry still lacks: metrics by benchmark."""
+        benchmarks = self._siblings(entry.name) if entry.name in self.spec.benchmarks else self.spec.benchmarks
         todo = {
-            benchmark: [metric for metric in metrics if not self.cell(entry, benchmark, metric).is_file()]
-            for benchmark, metrics in self.spec.benchmarks.items()
+            name: [metric for metric in self.spec.benchmarks[name] if not self.cell(entry, name, metric).is_file()]
+            for name in benchmarks
         }
         return {benchmark: metrics for benchmark, metrics in todo.items() if metrics}
 
@@ -154,8 +163,9 @@ class Study:
         self.prepare()
         self.claim()
         todo = [entry for entry in self.entries if self.missing(entry)]
-        controls = [entry for entry in todo if entry.name in CONTROLS]
-        references = [Entry(REFERENCE, e.seed) for e in controls if CONTROLS[e.name].trained_on is the_task]
+        controls = [entry for entry in todo if entry.name not in RULES]
+        of_trained = [name for name, control in CONTROLS.items() if control.trained_on is the_task]
+        references = [Entry(REFERENCE, entry.seed) for entry in controls if entry.name in of_trained]
         trained = list(dict.fromkeys([*(entry for entry in todo if entry.name in RULES), *references]))
         task = partial(self.complete, track=track) if workers == 1 else partial(_complete, self.spec, self.folder)
         waves = (trained, controls)  # controls may need trained networks
@@ -234,6 +244,8 @@ class Study:
     def _model(self, entry: Entry, track: Track) -> Model | Given:
         if entry.name in RULES:
             return self._trained(entry, track).model()
+        if entry.name in self.spec.benchmarks:
+            return region(self.benchmarks[entry.name], each_subject=False)
         control = CONTROLS[entry.name]
         seed = self.spec.seeds[0] if entry.seed is None else entry.seed
         if control.trained_on is None:

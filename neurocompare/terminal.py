@@ -121,7 +121,8 @@ def _metric_table(metric: str, table: pd.DataFrame) -> Table:
         for row in summary.to_dict("records")
     }
     for model, part in summary.groupby("model", sort=False):
-        for index, layer in enumerate(dict.fromkeys(part["layer"])):
+        scored = part.dropna(subset="mean")
+        for index, layer in enumerate(dict.fromkeys((part if scored.empty else scored)["layer"])):
             shown = str(model) if index == 0 else ""
             view.add_row(shown, layer, *(cells.get((model, layer, benchmark), "") for benchmark in benchmarks))
     ceilings = table.drop_duplicates("benchmark").set_index("benchmark")

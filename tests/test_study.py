@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from neurocompare import study as study_module
+from neurocompare.controls import CONTROLS
 from neurocompare.errors import InputError
 from neurocompare.score import Score
 from neurocompare.spec import StudySpec, builtin_spec, read_spec
@@ -55,6 +56,7 @@ def test_the_table_has_a_row_for_every_cell_and_layer(finished):
     layers |= {"shuffled_labels": 4, "pixels": 1}
     seeds = {name: 1 if name == "pixels" else 2 for name in layers}
     expected = {name: cells * layers[name] * seeds[name] for name in layers}
+    expected |= {"simulated.units": 1, "simulated.rdm": 2}  # each scored on the other's metrics
     assert table.groupby("model").size().to_dict() == expected
     assert table["raw"].notna().all()
     assert table.loc[table["model"] == "feedback_alignment", "task_accuracy"].notna().all()
@@ -71,7 +73,7 @@ def test_parquet_and_csv_hold_the_table(finished):
 def test_every_score_is_a_netcdf_with_full_provenance(finished):
     study, _ = finished
     paths = sorted((study.folder / "scores").rglob("*.nc"))
-    assert len(paths) == 3 * (5 * 2 + 1)
+    assert len(paths) == 3 * (5 * 2 + 1) + 3
     attrs = Score.load(study.folder / "scores/simulated.units/ridge/feedback_alignment-seed1.nc").data.attrs
     provenance = json.loads(attrs["provenance"])
     assert provenance["model"]["training"]["rule"] == "feedback_alignment"
@@ -198,7 +200,8 @@ def test_the_builtin_studies_are_valid_and_hold_what_they_promise():
     rules = ("backprop", "feedback_alignment", "direct_feedback_alignment", "node_perturbation")
     for spec in (first, offline):
         assert spec.rules == rules
-        assert spec.controls == ("untrained", "permuted_weights", "pixels")
+        assert spec.controls == tuple(CONTROLS)
+        assert spec.regions
         assert len(spec.seeds) >= 3
     assert first.quick().training.items == 5000
     assert first.quick() != first

@@ -4,7 +4,8 @@ Two shapes exist. Responses have dims ``presentation x neuroid`` with the non-in
 ``repetition`` on presentations and ``neuroid_id``, ``region``, ``subject`` on neuroids. Data published only as
 dissimilarities have dims ``subject x pair`` with the coords ``stimulus_1`` and ``stimulus_2`` on pairs, in the
 order of ``scipy.spatial.distance.pdist``. What else is known of a stimulus (``label``, its class) is a coord on
-presentations, or two on pairs (``label_1``, ``label_2``); see ``with_stimulus_coord``.
+presentations, or two on pairs (``label_1``, ``label_2``); see ``with_stimulus_coord``. Splits that come with responses are
+the coords ``train_0``, ``train_1``, ... on presentations, true to fit on.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
     rows = np.asarray([index[str(s)] for s in assembly["stimulus_id"].values])
     first = np.unique(rows, return_index=True)[1]
     neuroid_coords = {name: coord for name, coord in assembly.coords.items() if coord.dims == ("neuroid",)}
-    of_stimuli = [name for name in ("label", "content") if name in assembly.coords]
+    of_stimuli = [n for n in map(str, assembly.coords) if n in ("label", "content") or n.startswith("train_")]
     return xr.DataArray(
         group_means(assembly.values, rows),
         dims=("presentation", "neuroid"),

@@ -3,8 +3,9 @@
 from neurocompare.metrics.base import Ceiling, Metric, no_ceiling
 from neurocompare.metrics.ceiling import FORMULAS
 from neurocompare.metrics.encoding import ENCODING_METRICS, Encoding
+from neurocompare.metrics.presets import PRESETS
 from neurocompare.metrics.rsa import RSA, RSA_METRICS
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*ENCODING_METRICS, *RSA_METRICS)}
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*ENCODING_METRICS, *RSA_METRICS, *PRESETS)}
 
 __all__ = ["FORMULAS", "METRICS", "RSA", "Ceiling", "Encoding", "Metric", "no_ceiling"]

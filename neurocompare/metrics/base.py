@@ -106,7 +106,13 @@ def standard_error(values: np.ndarray) -> float:
 
 
 def pearson_columns(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson r of each pair of columns, ``(columns,)``; NaN where a column is constant."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (a * b).sum(0) / np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    """Pearson r of each pair of columns, ``(columns,)``; NaN where a column is constant, up to rounding."""
+    a, b = _standardised(a), _standardised(b)
+    return (a * b).sum(0)
+
+
+def _standardised(columns: np.ndarray) -> np.ndarray:
+    """Each column with mean 0 and norm 1; NaN where it is constant: what its mean leaves of it is then rounding error."""
+    centred = columns - columns.mean(0)
+    norm = np.sqrt(np.square(centred).sum(0))
+    return centred / np.where(norm > 1e-13 * np.sqrt(np.square(columns).sum(0)), norm, NAN)

@@ -107,10 +107,11 @@ def session_reliability(sessions: np.ndarray) -> np.ndarray:
     """Of the mean over sessions, from the median correlation between pairs of them (Spearman-Brown), per neuroid.
 
     Args:
-        sessions: ``(sessions, stimuli, neuroids)``; with three sessions this is ``3r/(1+2r)``.
+        sessions: ``(sessions, stimuli, neuroids)``; with three sessions this is ``3r/(1+2r)``. A median that is not positive
+            is returned as it is: there is no reliability to extrapolate, and the formula has a pole below zero.
     """
-    pairs = itertools.combinations(sessions, 2)
-    return spearman_brown(np.median([pearson_columns(a, b) for a, b in pairs], axis=0), len(sessions))
+    r = np.median([pearson_columns(a, b) for a, b in itertools.combinations(sessions, 2)], axis=0)
+    return np.where(r > 0, spearman_brown(np.maximum(r, 0), len(sessions)), r)
 
 
 def cc_max(half_correlation: np.ndarray) -> np.ndarray:

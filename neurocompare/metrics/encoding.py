@@ -165,8 +165,9 @@ class OneToOne:
 
 
 def squared_where_positive(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """``r^2`` of each neuroid, and 0 where r is negative: a prediction the wrong way round explains nothing."""
-    return np.square(np.maximum(pearson_columns(predicted, measured), 0))
+    """``r^2`` of each neuroid, and 0 where r is negative or the prediction constant: neither explains anything."""
+    r = pearson_columns(predicted, measured)
+    return np.where(np.isnan(pearson_columns(measured, measured)), r, np.square(np.fmax(r, 0)))
 
 
 @dataclass(frozen=True)
@@ -203,13 +204,22 @@ class Encoding:
         Raises:
             InputError: the data are RDMs, there are too few stimuli, or the layer does not vary over stimuli.
         """
-        selected, responses = averaged(self.name, representation, self._ordered(data))
+        selected, responses = self.prepared(representation, data)
         splits = self.splits(responses)
         predictions = self.predictor(selected, responses.values, splits)
         values = [
             self.statistic(predicted, responses.values[test])
             for (_, test), predicted in zip(splits, predictions, strict=True)
         ]
+        return self.assembled(values, responses)
+
+    def prepared(self, representation: Representation, data: xr.DataArray) -> tuple[Representation, xr.DataArray]:
+        """Repetition-averaged responses in the order in which they are split, and the layer over the same stimuli."""
+        return averaged(self.name, representation, self._ordered(data))
+
+    @staticmethod
+    def assembled(values: Sequence[np.ndarray], responses: xr.DataArray) -> xr.DataArray:
+        """One row of values per split, ``(split, neuroid)``, with what is known of the neuroids."""
         coords = {name: coord for name, coord in responses.coords.items() if coord.dims == ("neuroid",)}
         return xr.DataArray(np.stack(values), dims=("split", "neuroid"), coords=coords)
 

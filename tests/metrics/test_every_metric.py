@@ -16,8 +16,12 @@ IDS = [f"s{i:03d}" for i in range(N)]
 
 
 def data_for(name):
-    """Responses where the metric takes them, as every metric here does."""
-    return responses(N)
+    """Responses where the metric takes them, as every metric here does; with splits, where it uses those of the data."""
+    data = responses(N)
+    if name != "cadieu2014":
+        return data
+    rows = np.arange(data.sizes["presentation"]) % N  # stimuli come in the same order in each repetition
+    return data.assign_coords({f"train_{k}": ("presentation", rows % 5 != k) for k in range(3)})
 
 
 def features(seed=0, width=30):

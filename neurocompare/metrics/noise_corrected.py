@@ -2,8 +2,8 @@
 
 A prediction is fitted on noisy responses and is therefore noisy itself. Where responses were measured in several sessions,
 both reliabilities can be had: of the responses to the held-out stimuli between sessions, and of the predictions of models
-fitted on single sessions. Explained variance over the product of the two is what a noise-free fit would explain of noise-free
-responses (Kell et al. 2018, Neuron 98:630; Tuckute et al. 2023, PLoS Biol 21:e3002366).
+fitted on single sessions. Explained variance over the product of the two is what a noise-free fit would explain of
+noise-free responses (Kell et al. 2018, Neuron 98:630; Tuckute et al. 2023, PLoS Biol 21:e3002366).
 """
 
 from __future__ import annotations

@@ -137,6 +137,15 @@ def rdms(n: int = 40, subjects: int = 4, *, noise: float = 1.0, levels: int = 0,
     return rdm_assembly(values, ids, subjects=[chr(ord("A") + i) for i in range(subjects)], measure="simulated")
 
 
+def responses_for(metric: str, n: int = 40, repetitions: int = 2) -> xr.DataArray:
+    """Responses that the metric takes: with the splits that come with the data, where it uses those."""
+    data = responses(n, 6, repetitions)
+    if metric != "cadieu2014":
+        return data
+    rows = np.arange(data.sizes["presentation"]) % n  # stimuli come in the same order in each repetition
+    return data.assign_coords({f"train_{k}": ("presentation", rows % 5 != k) for k in range(3)})
+
+
 def benchmark(data: xr.DataArray, metric: str, n: int = 40) -> Benchmark:
     """Data over the ``images``."""
     return Benchmark("simulated.area", data, images(n), metric, "nobody", "none")

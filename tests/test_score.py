@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from problems import benchmark, image_model, images, preprocess, rdms, responses
+from problems import benchmark, image_model, images, preprocess, rdms, responses, responses_for
 from torch import nn
 
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError
-from neurocompare.metrics import FORMULAS, METRICS, RSA
+from neurocompare.metrics import METRICS, RSA
 from neurocompare.metrics.splits import Shuffled
 from neurocompare.model import Model
 from neurocompare.probe import probe
@@ -30,7 +30,7 @@ COLUMNS = [
 
 def data_for(metric, *, repetitions=2):
     takes_rdms = isinstance(METRICS[metric], RSA) and not METRICS[metric].crossvalidated
-    return benchmark(rdms(40, 4) if takes_rdms else responses(40, 6, repetitions), metric)
+    return benchmark(rdms(40, 4) if takes_rdms else responses_for(metric, 40, repetitions), metric)
 
 
 def with_dead_layer():
@@ -54,16 +54,16 @@ def test_the_table_holds_what_the_parts_give(metric):
     for layer, representation in probe(model, data.stimuli, keep_features=chosen.needs_features).items():
         row = table.set_index("layer").loc[layer]
         try:
-            raw, error = chosen.aggregate(chosen.score(representation, data.data))
+            whole = chosen.score(representation, data.data)
+            raw, error, normalized = *chosen.aggregate(whole), chosen.normalize(whole, ceiling)
         except InputError as reason:
-            raw, error, refused = np.nan, np.nan, refused + 1
+            raw, error, normalized, refused = np.nan, np.nan, np.nan, refused + 1
             assert row["note"] == str(reason)
-        normalized = FORMULAS[chosen.formula](raw, ceiling.value)
         found = row[["raw", "error", "normalized"]].astype(float)
         np.testing.assert_allclose(found, [raw, error, normalized], rtol=1e-12)
         assert row["effective_dimensionality"] == pytest.approx(representation.effective_dimensionality)
         assert row["n_features"] == representation.n_features
-    assert refused == (2 if metric == "pls" else 0)  # layers of fewer than 25 features
+    assert refused == (2 if metric in ("pls", "brainscore") else 0)  # layers of fewer than 25 features
     constant = table.drop(columns=["layer", "depth", "raw", "error", "normalized", "effective_dimensionality", "note"])
     first = constant.drop(columns=["n_features", "task_accuracy"]).drop_duplicates()
     assert len(first) == 1

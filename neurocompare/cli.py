@@ -17,6 +17,8 @@ from neurocompare import plot as figures
 from neurocompare import zoo
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import DataUnavailable, InputError, unknown_name
+from neurocompare.files import atomic
+from neurocompare.inference import chosen_by_other_seeds, contrasts
 from neurocompare.metrics import METRICS
 from neurocompare.model import Model
 from neurocompare.networks import build
@@ -25,7 +27,17 @@ from neurocompare.rules.costs import COSTS
 from neurocompare.score import Score, score
 from neurocompare.spec import builtin_spec, read_spec
 from neurocompare.study import Study, open_study
-from neurocompare.terminal import Bars, console, notes, show_logs, show_paths, show_rows, show_score, show_study
+from neurocompare.terminal import (
+    Bars,
+    console,
+    notes,
+    show_contrasts,
+    show_logs,
+    show_paths,
+    show_rows,
+    show_score,
+    show_study,
+)
 from neurocompare.train import RECORD, Run, train
 
 HELP = "Does it matter, for matching the brain, how a network learned?"
@@ -229,6 +241,25 @@ def plot_(folder: Annotated[Path, typer.Argument(help="A study's folder, or a sc
         show_paths(figures.save(figures.by_layer(Score.load(folder)), folder.with_suffix("")))
     else:
         show_paths(_figures(open_study(folder).table(), folder))
+
+
+@app.command("contrasts")
+def contrasts_(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    reference: Annotated[str, typer.Option(help="The model that the others are compared with.")] = "backprop",
+    value: Annotated[str, typer.Option(help="raw, normalized, or another column of the scores.")] = "raw",
+) -> None:
+    """Compare rules with a reference within seeds: differences, intervals, permutation tests, effect sizes.
+
+    Shown at the layer that is best for the other seeds of the same model; the file has every layer, too.
+    """
+    table = open_study(folder).table()
+    chosen = contrasts(chosen_by_other_seeds(table, value), reference, value)
+    show_contrasts(chosen)
+    path = folder / f"contrasts_{value}_to_{reference}.csv"
+    with atomic(path) as temporary:
+        pd.concat([chosen, contrasts(table, reference, value)]).to_csv(temporary, index=False)
+    show_paths([path])
 
 
 @app.command()

@@ -38,6 +38,7 @@ _CONTROL_STYLE = {
 }
 _OTHER_COLOURS = ("#882255", "#332288", "#44AA99", "#AA4499", "#999933")  # after Paul Tol; models that are no rules
 _CEILING = "#DDDDDD"
+MOST_TICKS = 40  # of a deep network every second, third, ... layer is named
 
 
 def style_of(name: str) -> tuple[str, str, Any]:
@@ -157,8 +158,8 @@ def _clusters(axis: Axes, summary: pd.DataFrame, names: list[str], start: float 
 
 
 def _x_ticks(axis: Axes, places: Sequence[float], names: Sequence[str]) -> None:
-    few = len(names) < 8
-    axis.set_xticks(places, names, rotation=30 if few else 90, ha="right" if few else "center")
+    few, every = len(names) < 8, -(-len(names) // MOST_TICKS)
+    axis.set_xticks(places[::every], names[::every], rotation=30 if few else 90, ha="right" if few else "center")
 
 
 def _tick(model: str) -> str:

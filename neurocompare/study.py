@@ -201,7 +201,7 @@ class Study:
         return {}
 
     def _score(self, model: Model | Given, entry: Entry) -> None:
-        description = model.describe()
+        description = {**model.describe(), "seed": entry.seed}
         probed: dict[str, dict[str, Representation] | InputError] = {}
         for name, metrics in self.missing(entry).items():
             benchmark = self.benchmarks[name]

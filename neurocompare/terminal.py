@@ -109,6 +109,38 @@ def show_study(table: pd.DataFrame) -> None:
     _show_notes(table)
 
 
+def show_contrasts(found: pd.DataFrame) -> None:
+    """For each benchmark and metric a row per model: its difference from the reference, and how sure that is."""
+    columns = ("difference", "95 % interval", "p", "q", "effect (d)", "interval of d", "seeds")
+    for (benchmark, metric), part in found.groupby(["benchmark", "metric"], sort=False):
+        title = f"{benchmark}, {metric}: less {part['reference'].iloc[0]}, same seeds"
+        view = Table("model", title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+        for column in columns:
+            view.add_column(column, justify="right", no_wrap=True)
+        for row in part.to_dict("records"):
+            numbers = [_number(row[name], 3) for name in ("difference", "p", "q")]
+            numbers.insert(1, _interval(row["low"], row["high"], 3))
+            effect = (_number(row["effect"], 1), _interval(row["effect_low"], row["effect_high"], 1))
+            view.add_row(row["model"], *numbers, *effect, str(row["n_seeds"]))
+        console.print(view)
+    smallest = found["smallest_p"].dropna().unique()
+    if smallest.size:
+        console.print(
+            f"p: signs of the differences flipped, {', '.join(f'{p:.3g}' for p in sorted(smallest))} at least with so few "
+            "seeds; q: p after Benjamini & Hochberg over all rows; d: differences over their standard deviation",
+            highlight=False,
+        )
+    _show_notes(found)
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    return "-" if pd.isna(low) else f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
 def _metric_table(metric: str, table: pd.DataFrame) -> Table:
     summary = over_seeds(table)
     benchmarks = list(dict.fromkeys(summary["benchmark"]))

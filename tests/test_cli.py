@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from neurocompare import cli
@@ -97,6 +98,13 @@ def test_run_twice_prints_the_same_table(call, tmp_path):
     assert call("run", study, "-o", tmp_path / "out")[1] == first
     assert "noise ceiling" in first and "scores.parquet" in first
     assert call("plot", tmp_path / "out")[0] == 0
+    code, shown, _ = call("contrasts", tmp_path / "out", "--reference", "feedback_alignment")
+    assert code == 0
+    assert "simulated.units, ridge: less feedback_alignment, same seeds" in shown
+    assert "inference over seeds needs 3" in shown
+    written = pd.read_csv(tmp_path / "out" / "contrasts_raw_to_feedback_alignment.csv")
+    assert set(written["layer"]) == {"chosen", "conv1", "conv2", "fc1", "readout"}
+    assert set(written["model"]) == {"node_perturbation", "untrained", "permuted_weights", "shuffled_labels"}
 
 
 def test_without_data_the_builtin_study_runs_on_a_simulated_brain_and_says_so(call, tmp_path, monkeypatch):

@@ -74,7 +74,9 @@ class NoiseCorrected:
         each = session_reliability(repetitions(data))
         picks = np.random.default_rng(1).integers(each.size, size=(2000, each.size))
         lower, upper = np.quantile(np.median(each[picks], axis=1), [0.025, 0.975])
-        method = f"between repetitions, Spearman-Brown; median of {each.size} neuroids; band: 95 % interval over neuroids"
+        method = (
+            f"between repetitions, Spearman-Brown; median of {each.size} neuroids; band: 95 % interval over neuroids"
+        )
         return Ceiling(float(np.median(each)), float(lower), float(upper), method)
 
     def normalize(self, raw: xr.DataArray, ceiling: Ceiling) -> float:

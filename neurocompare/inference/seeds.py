@@ -1,4 +1,4 @@
-"""Intervals. Seeds are a random factor: what is claimed of a rule must hold for networks not yet trained."""
+"""Intervals over seeds. Seeds are a random factor: what is claimed of a rule must hold for networks not yet trained."""
 
 from __future__ import annotations
 

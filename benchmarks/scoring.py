@@ -2,9 +2,9 @@
 
     python benchmarks/scoring.py [NAME ...]   # pls rdm tau_a bootstrap cka ridge memory probe; all by default
 
-The floor of each is the larger of its multiply-adds at the rate of this machine's large float64 (probing: float32) matrix
-products and its bytes at the rate of one pass over a large array. Peers see what they would normally see: features. Ours
-sees features too, so that making the Gram matrix counts; where several metrics are asked for, it is made once for all.
+The floor of each is the larger of its operations at the rate of this machine's large float64 matrix products and its bytes
+at the rate of one pass over a large array. Peers see what they would normally see: features. Ours sees features too, so
+that making the Gram matrix counts; where several metrics are asked for, it is made once for all.
 """
 
 from __future__ import annotations
@@ -300,7 +300,7 @@ def memory() -> None:
     print(f"VGG-16, {layers} layers, 256 images: peak memory {peak / 1e6 * 1.024:.2f} GB (target 3), {took:.0f} s\n")
 
 
-def probing(rate32: float) -> None:
+def probing(rate64: float) -> None:
     """All layers of AlexNet over 640 images, against the forward pass plus the Gram matrices at the machine's rate."""
     stimuli = noise(640).in_memory()
     model = load_model("alexnet", pretrained=False)
@@ -317,7 +317,7 @@ def probing(rate32: float) -> None:
     loading = seconds(lambda: [model.preprocess(stimuli.open(i)) for i in stimuli.ids])[0]
     took, found = seconds(partial(probe, model, stimuli), 2)
     width = sum(layer.n_features for layer in found.values())
-    gram = 2 * 640 * 640 * width / 2 / rate32
+    gram = 640 * 640 * width / rate64  # one triangle; sums over up to millions of features are kept in float64
     print(
         f"probing AlexNet, {len(found)} layers, {width:,} features, 640 images: {took:.2f} s; floor {plain + gram:.2f} s "
         f"(forward {plain:.2f}, Gram {gram:.2f}); ratio {took / (plain + gram):.2f} (target 1.5); "
@@ -364,7 +364,7 @@ def main() -> None:
     if "memory" in names:
         memory()
     if "probe" in names:
-        probing(rate32)
+        probing(rate64)
 
 
 if __name__ == "__main__":

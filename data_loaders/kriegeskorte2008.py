@@ -16,7 +16,7 @@ from scipy.io import loadmat
 
 from data_loaders._files import locate, read_checksums
 from data_loaders.images import array_images, condensed
-from neurocompare.assembly import rdm_assembly
+from neurocompare.assembly import rdm_assembly, with_stimulus_coord
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import DataUnavailable
 from neurocompare.stimuli import StimulusSet
@@ -116,4 +116,5 @@ def load_monkey_it() -> Benchmark:
 
 def _benchmark(name: str, rdms: np.ndarray, subjects: Sequence[str], stimuli: StimulusSet) -> Benchmark:
     data = rdm_assembly(rdms, stimuli.ids, subjects=subjects, measure=MEASURE)
+    data = with_stimulus_coord(data, "label", dict(stimuli.table["category"]))
     return Benchmark(name, data, stimuli, "rsa_spearman", CITATION, LICENCE)

@@ -144,7 +144,7 @@ def score_(
     layers: Annotated[
         list[str] | None, typer.Option("--layers", "-l", help="Names or globs, repeatable; all by default.")
     ] = None,
-    memory: Annotated[int, typer.Option(help="MiB that probing may take.")] = 512,
+    memory: Annotated[int, typer.Option(help="MiB that probing may take.")] = 1024,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A state dict for the model: a file of torch.save, or .safetensors.")
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,20 +69,34 @@ class Model:
         return tuple(name for name in modules if name in chosen)
 
     @torch.inference_mode()
-    def visit(self, x: Tensor, layers: Sequence[str], sink: Sink) -> None:
+    def visit(self, x: Tensor, layers: Sequence[str], sink: Sink, reports: int | None = None) -> None:
         """Run one batch and hand each layer's activity to ``sink`` as it arises, so that none need be kept.
 
         A submodule called more than once in a forward pass is reported once for each call.
+
+        Args:
+            x: inputs.
+            layers: to report.
+            sink: takes a layer's name and its activity.
+            reports: after so many the forward pass is broken off: what comes then is of no interest.
         """
         if self.rule is not None and isinstance(self.net, LayeredNet):
             activities = self.rule.activities(self.net, x)
             for layer in layers:
                 sink(layer, activities[layer])
             return
-        modules = dict(self.net.named_modules())
-        handles = [modules[layer].register_forward_hook(_hook(layer, sink)) for layer in layers]
+        modules, count = dict(self.net.named_modules()), itertools.count(1)
+
+        def counted(layer: str, activity: Tensor) -> None:
+            sink(layer, activity)
+            if next(count) == reports:
+                raise _EnoughError
+
+        handles = [modules[layer].register_forward_hook(_hook(layer, counted)) for layer in layers]
         try:
             self.net(x)
+        except _EnoughError:
+            pass
         finally:
             for handle in handles:
                 handle.remove()
@@ -97,7 +112,7 @@ class Model:
         for module in (self.net, self.rule):
             for name, value in (module.state_dict() if module else {}).items():
                 digest.update(f"{name}\0{tuple(value.shape)}\0{value.dtype}\0".encode())
-                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -136,6 +151,10 @@ def leaf_layers(net: nn.Module) -> tuple[str, ...]:
     """The submodules without children, in order, less those that compute nothing of interest when not training."""
     idle = (nn.Dropout, nn.Identity, nn.Flatten)
     return tuple(n for n, m in net.named_modules() if n and not any(m.children()) and not isinstance(m, idle))
+
+
+class _EnoughError(Exception):
+    """Breaks off a forward pass."""
 
 
 def _hook(layer: str, sink: Sink) -> Callable[..., None]:

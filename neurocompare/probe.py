@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from neurocompare.stimuli import StimulusSet, batches
 
 log = logging.getLogger(__name__)
 
-MEMORY = 512 * 2**20
+MEMORY = 2**30
 SLICE_WIDTH = 4096
 _NORMS = nn.modules.batchnorm._BatchNorm
 
@@ -47,6 +48,8 @@ class ProbePlan:
         passes: the slices that each pass over the stimuli collects.
         n_stimuli, batch_size: per pass.
         peak_bytes: of buffers, Gram matrices and one batch of activity, beyond the model itself.
+        reports: how often each layer is called in a forward pass; a pass is broken off after the last one it needs.
+        seconds: about how long it will take, from the time of single stimuli.
     """
 
     widths: Mapping[str, int]
@@ -54,13 +57,25 @@ class ProbePlan:
     n_stimuli: int
     batch_size: int
     peak_bytes: int
+    reports: Mapping[str, int]
+    seconds: float = field(compare=False)
 
     def __str__(self) -> str:
         passes = f"{len(self.passes)} pass{'es' if len(self.passes) > 1 else ''}"
         return (
             f"probing {len(self.widths)} layers ({sum(self.widths.values()):,} features) over {self.n_stimuli} stimuli: "
-            f"{passes} in batches of {self.batch_size}, about {self.peak_bytes / 2**20:,.0f} MiB beyond the model"
+            f"{passes} in batches of {self.batch_size}, about {self.peak_bytes / 2**20:,.0f} MiB beyond the model and "
+            f"{self.seconds:,.0f} s"
         )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one stimulus shows of a layer: its features, how often it is called, and when it was last, in seconds."""
+
+    width: int
+    calls: int
+    reached: float
 
 
 def plan(
@@ -77,18 +92,21 @@ def plan(
     Args:
         layers: names or globs; by default all of the model's layers that its forward pass calls.
         memory: bytes that buffers, Gram matrices and one batch's activity may take together.
-        batch_size: stimuli per forward pass at most; fewer where a batch's activity would take over 1/4 of ``memory``.
+        batch_size: stimuli per forward pass at most; fewer where a batch's activity (of a network, four times that of its
+            widest layer; all of it where a rule settles) would take over 1/4 of ``memory``.
         keep_features: all features are held, too.
     Raises:
         InputError: the Gram matrices alone exceed ``memory``, or a layer that was asked for is never called.
     """
-    widths, folded = _widths(model, stimuli, model.choose(layers))
+    looks, folded = _look(model, stimuli, model.choose(layers))
+    widths = {layer: look.width for layer, look in looks.items()}
     unreached = [layer for layer in model.choose(layers) if layer not in widths]
     if unreached and (layers is not None or not widths):
         raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
     n, total = len(stimuli), sum(widths.values())
-    batch_size = 1 if folded else max(1, min(batch_size, n, memory // (16 * total)))
-    fixed = 8 * n * n * (len(widths) + 1) + 8 * n * SLICE_WIDTH + 4 * batch_size * total
+    active = total if model.rule is not None else min(total, 4 * max(widths.values()))
+    batch_size = 1 if folded else max(1, min(batch_size, n, memory // (16 * active)))
+    fixed = 8 * n * n * (len(widths) + 1) + 8 * n * SLICE_WIDTH + 4 * batch_size * active
     fixed += 4 * n * total if keep_features else 0
     columns = (memory - fixed) // (4 * n)  # of float32 buffer that one pass may fill
     if columns < 1:
@@ -99,7 +117,18 @@ def plan(
         )
     passes = _pack(widths, columns)
     widest = max(sum(piece.stop - piece.start for piece in part) for part in passes)
-    return ProbePlan(widths, passes, n, batch_size, fixed + 4 * n * widest)
+    seconds = n * sum(max(looks[piece.layer].reached for piece in part) for part in passes)
+    seconds += _seconds_per_slice(n) * total / SLICE_WIDTH
+    reports = {layer: look.calls for layer, look in looks.items()}
+    return ProbePlan(widths, passes, n, batch_size, fixed + 4 * n * widest, reports, seconds)
+
+
+def _seconds_per_slice(n: int) -> float:
+    """How long it takes to add a slice of features to a Gram matrix."""
+    features = np.ones((n, SLICE_WIDTH), np.float32)
+    start = time.perf_counter()
+    gram_and_sums(features)
+    return time.perf_counter() - start
 
 
 def _pack(widths: Mapping[str, int], columns: int) -> tuple[tuple[Slice, ...], ...]:
@@ -166,6 +195,7 @@ def probe(
                 gram, sums = _gram_and_sums(features)
                 grams[piece.layer][0] += gram
                 grams[piece.layer][1] += sums
+                del features  # before the next pass makes room for its own
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -208,6 +238,7 @@ def _collect(
     pieces = {piece.layer: piece for piece in part}
     buffers = {p.layer: torch.empty(len(stimuli), p.stop - p.start, device=model.device) for p in part}
     loads = batches(stimuli, model.preprocess, steps.batch_size)
+    reports = sum(steps.reports[layer] for layer in pieces)
     for rows, load in track(loads, title, len(loads)):
 
         def sink(layer: str, activity: Tensor, rows: slice = rows) -> None:
@@ -217,27 +248,40 @@ def _collect(
                 return  # a module that is called again later, on other shapes: its last call is what counts
             buffers[layer][rows] = activity.reshape(-1, width)[:, piece.start : piece.stop].to(buffers[layer])
 
-        model.visit(torch.from_numpy(load()).to(model.device), list(pieces), sink)
+        model.visit(torch.from_numpy(load()).to(model.device), list(pieces), sink, reports)
     return buffers
 
 
-def _widths(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> tuple[dict[str, int], bool]:
-    """Features of each layer that is called; whether one has no row per stimulus.
+def _look(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> tuple[dict[str, Look], bool]:
+    """What there is to see of each layer that is called; whether one has no row per stimulus.
 
     Windows and patches folded into the batch (Swin, LeViT), or time before batch: how such rows belong to stimuli is
     known for one stimulus at a time only.
     """
-    shapes: dict[str, torch.Size] = {}
     _, load = batches(stimuli, model.preprocess, 1)[0]
     x = torch.from_numpy(load()).to(model.device)
+    _seen(model, x, layers)  # the first time is spent on more than will be
+    looks, rows = _seen(model, x, layers)
+    return {layer: looks[layer] for layer in layers if layer in looks}, rows != {1}
+
+
+def _seen(model: Model, x: Tensor, layers: Sequence[str]) -> tuple[dict[str, Look], set[int]]:
+    looks: dict[str, Look] = {}
+    rows: set[int] = set()
+    start = time.perf_counter()
+
+    def sink(layer: str, activity: Tensor) -> None:
+        calls = looks[layer].calls if layer in looks else 0
+        looks[layer] = Look(activity.numel(), calls + 1, time.perf_counter() - start)
+        rows.add(activity.shape[0] if activity.ndim else 0)
+
     try:
-        model.visit(x, layers, lambda layer, activity: shapes.__setitem__(layer, activity.shape))
+        model.visit(x, layers, sink)
     except RuntimeError as error:  # what torch raises where shapes do not fit
         raise InputError(
             f"model {model.name!r} does not take inputs of shape {tuple(x.shape)}: {error}; check its preprocessing"
         ) from error
-    widths = {layer: shapes[layer].numel() for layer in layers if layer in shapes}
-    return widths, any(shape[:1] != (1,) for shape in shapes.values())
+    return looks, rows
 
 
 def _check_mode(model: Model) -> None:

@@ -126,6 +126,14 @@ def gram_and_sums(features: np.ndarray, slice_width: int = 4096) -> tuple[np.nda
     return gram, sums
 
 
+def side_by_side(name: str, layers: Sequence[Representation]) -> Representation:
+    """Several layers' features over the same stimuli as those of one layer."""
+    first = layers[0]
+    gram, sums = sum(r.gram for r in layers), sum(r.sums for r in layers)
+    width = sum(r.n_features for r in layers)
+    return Representation(name, first.ids, np.asarray(gram), np.asarray(sums), width, first.provenance)
+
+
 def double_centred(gram: np.ndarray) -> np.ndarray:
     """``H G H`` with ``H = I - 1 1^T / n``: the Gram matrix after each feature's mean is removed."""
     means = gram.mean(0)

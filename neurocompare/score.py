@@ -18,12 +18,13 @@ from neurocompare import assembly
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.files import atomic
-from neurocompare.metrics import METRICS, Ceiling, Metric
+from neurocompare.metrics import METRICS, Ceiling, Joint, Metric
 from neurocompare.model import Given, Model
 from neurocompare.probe import MEMORY, probe
 from neurocompare.progress import Track, silent
-from neurocompare.representation import Representation
+from neurocompare.representation import Representation, side_by_side
 
+ALL_LAYERS = "all layers"
 _PACKAGES = ("neurocompare", "torch", "numpy", "scipy", "scikit-learn", "xarray")
 
 
@@ -151,14 +152,19 @@ def score_layers(
     """Score representations at hand.
 
     A layer for which the metric is undefined (a dead layer, say) gets NaN and the reason in ``note``; if that is so for
-    all layers, the reason is raised.
+    all layers, the reason is raised. A joint metric scores all layers together, in one row.
 
     Args:
         description: of the model: ``model`` (its name), ``seed``, and what else identifies it.
         representations: by layer, over the benchmark's stimuli.
         ceiling: of this metric on these data, where it was computed before.
     """
-    raws, notes = _raw_scores(representations, benchmark, metric)
+    notes: dict[str, str] = {}
+    if isinstance(metric, Joint):
+        raws = _joint_score(representations, benchmark, metric)
+        representations = {ALL_LAYERS: side_by_side(ALL_LAYERS, list(representations.values()))}
+    else:
+        raws, notes = _raw_scores(representations, benchmark, metric)
     return _assembled(description, representations, raws, notes, benchmark, metric, ceiling)
 
 
@@ -236,6 +242,15 @@ def _raw_scores(
     if not raws:
         raise InputError(f"no layer can be scored on {benchmark.name}: {next(iter(notes.values()))}")
     return raws, notes
+
+
+def _joint_score(
+    representations: Mapping[str, Representation], benchmark: Benchmark, metric: Joint
+) -> dict[str, xr.DataArray]:
+    try:
+        return {ALL_LAYERS: metric.score_together(representations, benchmark.grouped_data)}
+    except InputError as error:
+        raise InputError(f"no layer can be scored on {benchmark.name}: {error}") from error
 
 
 def describe_metric(metric: Metric) -> dict[str, Any]:

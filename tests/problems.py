@@ -11,7 +11,7 @@ import xarray as xr
 from PIL import Image
 from torch import Tensor
 
-from neurocompare.assembly import rdm_assembly, response_assembly
+from neurocompare.assembly import rdm_assembly, response_assembly, with_stimulus_coord
 from neurocompare.benchmark import Benchmark
 from neurocompare.dataset import Dataset, Split, image_dataset
 from neurocompare.model import Model
@@ -138,8 +138,11 @@ def rdms(n: int = 40, subjects: int = 4, *, noise: float = 1.0, levels: int = 0,
 
 
 def responses_for(metric: str, n: int = 40, repetitions: int = 2) -> xr.DataArray:
-    """Responses that the metric takes: with the splits that come with the data, where it uses those."""
+    """Responses that the metric takes: with labels, or with the splits that come with the data, where it uses those."""
     data = responses(n, 6, repetitions)
+    if metric.startswith(("decoding", "kernel_analysis")):
+        labels = map(str, data.values[:n, :4].argmax(1))  # which of four neuroids responds most
+        return with_stimulus_coord(data, "label", dict(zip(data["stimulus_id"].values[:n], labels, strict=True)))
     if metric != "cadieu2014":
         return data
     rows = np.arange(data.sizes["presentation"]) % n  # stimuli come in the same order in each repetition

@@ -15,7 +15,7 @@ from torch import nn
 
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError
-from neurocompare.metrics import METRICS, RSA
+from neurocompare.metrics import METRICS, RSA, Joint
 from neurocompare.metrics.splits import Shuffled
 from neurocompare.model import Model
 from neurocompare.probe import probe
@@ -26,6 +26,10 @@ COLUMNS = [
     *("ceiling", "ceiling_lower", "ceiling_upper", "normalized", "formula", "effective_dimensionality"),
     *("n_features", "n_stimuli", "n_units", "task_accuracy", "note"),
 ]
+
+
+EACH_LAYER = [name for name, metric in METRICS.items() if not isinstance(metric, Joint)]
+JOINT = [name for name in METRICS if name not in EACH_LAYER]
 
 
 def data_for(metric, *, repetitions=2):
@@ -41,7 +45,7 @@ def with_dead_layer():
     return Model("half dead", net, ("conv1", "fc1"), preprocess())
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", EACH_LAYER)
 def test_the_table_holds_what_the_parts_give(metric):
     model, data = image_model(), data_for(metric)
     table = score(model, data).table()
@@ -109,7 +113,21 @@ def test_a_damaged_file_is_refused(tmp_path):
             Score.load(tmp_path / name)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", JOINT)
+def test_a_joint_metric_has_one_row_for_all_layers(metric):
+    model, data = image_model(), data_for(metric)
+    found = score(model, data)
+    layers = probe(model, data.stimuli)
+    expected = METRICS[metric].score_together(layers, data.data)
+    np.testing.assert_array_equal(found.data["raw"].sel(layer="all layers").values, expected.values)
+    row = found.table().iloc[0]
+    assert len(found.table()) == 1
+    assert row["n_features"] == sum(layer.n_features for layer in layers.values())
+    alone = score(with_dead_layer(), data, layers=["conv1"]).table()["raw"].item()
+    assert score(with_dead_layer(), data).table()["raw"].item() == alone  # the dead layer takes no part
+
+
+@pytest.mark.parametrize("metric", EACH_LAYER)
 def test_a_dead_layer_gets_a_note_and_the_others_a_score(metric):
     data = data_for(metric)
     found = score(with_dead_layer(), data)

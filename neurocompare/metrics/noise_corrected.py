@@ -83,7 +83,7 @@ class NoiseCorrected:
         """The formula for each split and neuroid, aggregated as the raw score."""
         if raw["reliability"].isnull().all():
             return NAN
-        corrected = FORMULAS[self.formula](raw.values, raw["reliability"].values)
+        corrected = np.vectorize(FORMULAS[self.formula])(raw.values, raw["reliability"].values)
         return _median(raw.copy(data=corrected))
 
 

@@ -93,7 +93,7 @@ def show_score(score: Score) -> None:
     for column in ("layer", "raw", "± s.e.", "ceiling", attrs["formula"], "effective dimensionality", "features"):
         view.add_column(column, justify="left" if column == "layer" else "right")
     for row in table.to_dict("records"):
-        view.add_row(row["layer"], *(f"{row[name]:.3f}" for name in numbers), f"{row['n_features']:,}")
+        view.add_row(row["layer"], *(_number(row[name], 3) for name in numbers), f"{row['n_features']:,}")
     console.print(view)
     console.print(f"ceiling: {attrs['ceiling_method']}", highlight=False)
     _show_notes(table)

@@ -81,7 +81,8 @@ def shared_repetition_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: i
     for first, _ in ShuffleSplit(n_splits, train_size=0.5, random_state=seed).split(numbers):
         in_first = np.isin(data["repetition"].values, numbers[first])
         halves = [data.isel(presentation=np.flatnonzero(half)) for half in (in_first, ~in_first)]
-        shared = [s for s in assembly.stimulus_ids(halves[0]) if s in set(assembly.stimulus_ids(halves[1]))]
+        in_second = set(assembly.stimulus_ids(halves[1]))
+        shared = [stimulus for stimulus in assembly.stimulus_ids(halves[0]) if stimulus in in_second]
         means = [_mean_responses(half, shared) for half in halves]
         r = pearson_columns(*means)
         corrected.append(2 * r / (1 + r))

@@ -130,6 +130,11 @@ def with_stimulus_coord(assembly: xr.DataArray, name: str, values: Mapping[str, 
     return assembly.assign_coords(coords)
 
 
+def contents(assembly: xr.DataArray) -> list[str]:
+    """Equal for stimuli of equal content, in the order of ``stimulus_ids``: the coord ``content``, or else the ids."""
+    return stimulus_coord(assembly, "content") or stimulus_ids(assembly)
+
+
 def stimulus_coord(assembly: xr.DataArray, name: str) -> list[str] | None:
     """What ``with_stimulus_coord`` put in, in the order of ``stimulus_ids``; None where nothing was."""
     if is_rdms(assembly):

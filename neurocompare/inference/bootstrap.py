@@ -151,8 +151,7 @@ def bootstrap_layers(
     Raises:
         InputError: as ``bootstrap`` and as the metric.
     """
-    rdms = metric.neural_rdms(data).values
-    subjects = rdms.mean(0, keepdims=True) if metric.group else rdms
+    subjects = metric.compared_rdms(data).values
     models = np.stack([metric.model_rdm(representation, data) for representation in representations])
     names = [name for name, resampled in COMPARISONS.items() if resampled.plain is metric.comparison]
     if not names:

@@ -94,7 +94,7 @@ def stimulus_folds(data: xr.DataArray, folds: int = 2, seed: int = 0) -> list[li
         InputError: fewer than two parts, or more than there are distinct stimuli.
     """
     ids = assembly.stimulus_ids(data)
-    contents = assembly.stimulus_coord(data, "content") or ids
+    contents = assembly.contents(data)
     labels = assembly.stimulus_coord(data, "label") or [""] * len(ids)
     label_of = dict(zip(contents, labels, strict=True))
     if not 2 <= folds <= len(label_of):

@@ -77,7 +77,7 @@ def permutations(data: xr.DataArray, n_permutations: int, seed: int = 0) -> np.n
     """Which stimulus's response takes each stimulus's place, ``(n_permutations, stimuli)``, in ``stimulus_ids`` order."""
     ids = assembly.stimulus_ids(data)
     members = defaultdict(list)
-    for place, content in enumerate(assembly.stimulus_coord(data, "content") or ids):
+    for place, content in enumerate(assembly.contents(data)):
         members[content].append(place)
     by_size = defaultdict(list)
     for places in members.values():
@@ -91,19 +91,12 @@ def permutations(data: xr.DataArray, n_permutations: int, seed: int = 0) -> np.n
 
 def _of_rdms(metric: RSA, representation: Representation, data: xr.DataArray, orders: np.ndarray) -> np.ndarray:
     """Mean similarity to the subjects' RDMs for each order of the layer's, a block of orders at a time."""
-    comparison, model, subjects = (
-        metric.comparison,
-        metric.model_rdm(representation, data),
-        metric.neural_rdms(data).values,
-    )
-    if metric.group:
-        subjects = subjects.mean(0, keepdims=True)
+    comparison, model = metric.comparison, metric.model_rdm(representation, data)
+    subjects = metric.compared_rdms(data).values
     if comparison is comparisons.spearman:  # an order of stimuli moves ranks, so they are had once
         comparison, model, subjects = comparisons.pearson, rankdata(model), rankdata(subjects, axis=1)
-    n = orders.shape[1]
-    first, second = np.triu_indices(n, 1)
-    square = np.zeros((n, n))
-    square[first, second] = square[second, first] = model
+    square = comparisons.square(model[None])[0]
+    first, second = np.triu_indices(len(square), 1)
     step = max(1, BLOCK // len(first))
     samples = []
     for start in range(0, len(orders), step):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neurocompare.metrics import comparisons
-from neurocompare.metrics.comparisons import Comparison, stimuli_of
+from neurocompare.metrics.comparisons import Comparison
 
 # ``(model RDMs (models, pairs), subject RDMs (subjects, pairs), counts (samples, stimuli)) -> (samples, models, subjects)``
 OnCounts = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -216,7 +216,7 @@ def _less_offsets(sums: Sums, models: np.ndarray, subjects: np.ndarray, counts: 
     ``diag(w_i (n + 2 - 2 w_i)) + w w^T``: a diagonal and one outer product, so Sherman & Morrison's formula inverts them.
     """
     n = counts.shape[1]
-    rdms = [_squares(rows) for rows in (models, subjects, np.ones((1, models.shape[1])))]
+    rdms = [comparisons.square(rows) for rows in (models, subjects, np.ones((1, models.shape[1])))]
     step = max(1, BLOCK // (2 * n * sum(map(len, rdms))))
     parts = []
     for start in range(0, len(counts), step):
@@ -246,15 +246,6 @@ def _angle(sums: Sums, before: Sums) -> np.ndarray:
     left = (sums.aa > NOTHING * before.aa)[:, :, None] & (sums.bb > NOTHING * before.bb)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(left, sums.ab / np.sqrt(sums.aa[:, :, None] * sums.bb[:, None]), np.nan)
-
-
-def _squares(rdms: np.ndarray) -> np.ndarray:
-    """Condensed to square, ``(k, n, n)``."""
-    n = stimuli_of(rdms.shape[1])
-    square = np.zeros((len(rdms), n, n))
-    upper = np.triu_indices(n, 1)
-    square[:, upper[0], upper[1]] = square[:, upper[1], upper[0]] = rdms
-    return square
 
 
 COMPARISONS = {

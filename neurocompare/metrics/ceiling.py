@@ -33,7 +33,7 @@ def split_half_reliability(data: xr.DataArray, *, n_splits: int = 10, seed: int 
     for _ in range(n_splits):
         first, second = (assembly.group_means(values[half], rows[half]) for half in _halves(rows, generator))
         r = pearson_columns(first, second)
-        corrected.append(2 * r / (1 + r))
+        corrected.append(spearman_brown(r, 2))
     return np.mean(corrected, axis=0)
 
 
@@ -58,13 +58,19 @@ def split_half_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: int = 1)
         return no_ceiling("a split-half ceiling needs repetitions of at least 3 stimuli, the data have none")
     reliability = split_half_reliability(data, n_splits=n_splits, seed=seed)
     root = np.sqrt(np.maximum(reliability, 0))
-    picks = np.random.default_rng(seed).integers(root.size, size=(2000, root.size))
-    lower, upper = np.quantile(np.median(root[picks], axis=1), [0.025, 0.975])
+    lower, upper = median_interval(root, seed)
     method = (
         f"split halves of repetitions, {n_splits} random halvings, Spearman-Brown; median of {root.size} neuroids; "
         "band: square root, 95 % interval over neuroids"
     )
-    return Ceiling(float(np.median(reliability)), float(lower), float(upper), method)
+    return Ceiling(float(np.median(reliability)), lower, upper, method)
+
+
+def median_interval(values: np.ndarray, seed: int = 1) -> tuple[float, float]:
+    """The 95 % interval of a median over 2,000 bootstrap samples of the values."""
+    picks = np.random.default_rng(seed).integers(values.size, size=(2000, values.size))
+    lower, upper = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
+    return float(lower), float(upper)
 
 
 def shared_repetition_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: int = 1) -> Ceiling:
@@ -85,7 +91,7 @@ def shared_repetition_ceiling(data: xr.DataArray, *, n_splits: int = 10, seed: i
         shared = [stimulus for stimulus in assembly.stimulus_ids(halves[0]) if stimulus in in_second]
         means = [_mean_responses(half, shared) for half in halves]
         r = pearson_columns(*means)
-        corrected.append(2 * r / (1 + r))
+        corrected.append(spearman_brown(r, 2))
     value = float(np.median(np.mean(corrected, axis=0)))
     root = max(value, 0.0) ** 0.5
     return Ceiling(

@@ -49,12 +49,18 @@ def whitened_correlation(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def second_moment(rdms: np.ndarray) -> np.ndarray:
     """``-1/2 H D H`` of squared distances, flat, ``(k, n * n)``."""
+    halves = square(-0.5 * rdms)
+    means = halves.mean(1)
+    return (halves - means[:, None] - means[:, :, None] + means.mean(1)[:, None, None]).reshape(len(rdms), -1)
+
+
+def square(rdms: np.ndarray) -> np.ndarray:
+    """Condensed to square, ``(k, n, n)``."""
     n = stimuli_of(rdms.shape[1])
-    square = np.zeros((len(rdms), n, n))
-    upper = np.triu_indices(n, 1)
-    square[:, upper[0], upper[1]] = square[:, upper[1], upper[0]] = -0.5 * rdms
-    means = square.mean(1)
-    return (square - means[:, None] - means[:, :, None] + means.mean(1)[:, None, None]).reshape(len(rdms), -1)
+    squares = np.zeros((len(rdms), n, n))
+    first, second = np.triu_indices(n, 1)
+    squares[:, first, second] = squares[:, second, first] = rdms
+    return squares
 
 
 def _without_constant(moments: np.ndarray, pairs: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from scipy.stats import t as student
 
 from neurocompare import assembly
 from neurocompare.metrics.base import NAN, Ceiling, no_ceiling, standard_error
-from neurocompare.metrics.ceiling import FORMULAS, session_reliability
+from neurocompare.metrics.ceiling import FORMULAS, median_interval, session_reliability
 from neurocompare.metrics.distances import repetitions
 from neurocompare.metrics.encoding import Encoding, squared_where_positive
 from neurocompare.representation import Representation
@@ -72,12 +72,11 @@ class NoiseCorrected:
         if assembly.is_rdms(data) or np.unique(data["stimulus_id"].values, return_counts=True)[1].min() < 2:
             return no_ceiling("a reliability between sessions needs repetitions of every stimulus, the data have none")
         each = session_reliability(repetitions(data))
-        picks = np.random.default_rng(1).integers(each.size, size=(2000, each.size))
-        lower, upper = np.quantile(np.median(each[picks], axis=1), [0.025, 0.975])
+        lower, upper = median_interval(each)
         method = (
             f"between repetitions, Spearman-Brown; median of {each.size} neuroids; band: 95 % interval over neuroids"
         )
-        return Ceiling(float(np.median(each)), float(lower), float(upper), method)
+        return Ceiling(float(np.median(each)), lower, upper, method)
 
     def normalize(self, raw: xr.DataArray, ceiling: Ceiling) -> float:
         """The formula for each split and neuroid, aggregated as the raw score."""

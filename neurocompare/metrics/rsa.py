@@ -69,9 +69,7 @@ class RSA:
         Raises:
             InputError: as the distance; or the RDM is constant.
         """
-        rdms = self.neural_rdms(data)
-        if self.group:
-            rdms = rdms.mean("subject").expand_dims(subject=[f"mean of {rdms.sizes['subject']}"])
+        rdms = self.compared_rdms(data)
         values = self.comparison(self.model_rdm(representation, data), rdms.values)
         return xr.DataArray(values, dims=("subject",), coords={"subject": rdms["subject"]})
 
@@ -83,6 +81,11 @@ class RSA:
         if np.ptp(found) <= 1e-12 * np.abs(found).max():
             raise InputError(f"layer {representation.layer!r} holds all stimuli equally far apart: no RSA is defined")
         return found
+
+    def compared_rdms(self, data: xr.DataArray) -> xr.DataArray:
+        """The RDMs that a layer's is compared with, ``subject x pair``: each subject's, or their mean alone."""
+        rdms = self.neural_rdms(data)
+        return rdms.mean("subject").expand_dims(subject=[f"mean of {len(rdms)}"]) if self.group else rdms
 
     def neural_rdms(self, data: xr.DataArray) -> xr.DataArray:
         """The data's RDMs, ``subject x pair``; responses give one, over all their neuroids.

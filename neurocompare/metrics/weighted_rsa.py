@@ -63,13 +63,11 @@ class WeightedRSA(Joint):
         Raises:
             InputError: no layer has an RDM, there are too few stimuli, or their distances go along with no layer's.
         """
-        layers, rdms = self._rdms(representations, data), self.rsa.neural_rdms(data)
+        layers, rdms = self._rdms(representations, data), self.rsa.compared_rdms(data)
         values = np.stack(list(layers.values()))
         predicted = held_out_rdm(values, rdms.values.mean(0), self._groups(data), self.held_out, self.seed)
         if np.ptp(predicted) == 0:
             raise InputError(f"{self.name}: the data's distances go along with no layer's, so nothing is predicted")
-        if self.rsa.group:
-            rdms = rdms.mean("subject").expand_dims(subject=[f"mean of {rdms.sizes['subject']}"])
         similarity = self.rsa.comparison(predicted, rdms.values)
         attrs = {"layers": ", ".join(layers)}
         return xr.DataArray(similarity, dims=("subject",), coords={"subject": rdms["subject"]}, attrs=attrs)
@@ -85,8 +83,7 @@ class WeightedRSA(Joint):
         return of_each(representations, data, lambda representation: self.rsa.model_rdm(representation, data))
 
     def _groups(self, data: xr.DataArray) -> np.ndarray:
-        contents = assembly.stimulus_coord(data, "content") or assembly.stimulus_ids(data)
-        return np.unique(contents, return_inverse=True)[1]
+        return np.unique(assembly.contents(data), return_inverse=True)[1]
 
     def aggregate(self, raw: xr.DataArray) -> tuple[float, float]:
         """As the RSA."""

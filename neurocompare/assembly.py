@@ -1,7 +1,9 @@
 """Neural data as plain ``xarray.DataArray``: how it is made, checked, averaged and aligned.
 
 Two shapes exist. Responses have dims ``presentation x neuroid`` with the non-index coords ``stimulus_id`` and
-``repetition`` on presentations and ``neuroid_id``, ``region``, ``subject`` on neuroids. Data published only as
+``repetition`` on presentations and ``neuroid_id``, ``region``, ``subject`` on neuroids; where they were recorded over time
+they have a third dim ``time_bin`` with the coords ``time_bin_start`` and ``time_bin_end``, in seconds from the stimulus's
+onset. Data published only as
 dissimilarities have dims ``subject x pair`` with the coords ``stimulus_1`` and ``stimulus_2`` on pairs, in the
 order of ``scipy.spatial.distance.pdist``. What else is known of a stimulus (``label``, its class) is a coord on
 presentations, or two on pairs (``label_1``, ``label_2``); see ``with_stimulus_coord``. Splits that come with responses are
@@ -20,6 +22,9 @@ import xarray as xr
 
 from neurocompare.errors import InputError
 
+_DIMS = ("presentation", "neuroid")
+_TIMED_DIMS = (*_DIMS, "time_bin")
+
 
 def response_assembly(
     values: np.ndarray,
@@ -30,26 +35,33 @@ def response_assembly(
     region: str,
     subjects: Sequence[str] | str,
     units: str,
+    time_bins: np.ndarray | None = None,
 ) -> xr.DataArray:
     """Responses of neuroids to presentations.
 
     Args:
-        values: ``(presentations, neuroids)``, in ``units``.
+        values: ``(presentations, neuroids)``, or with time ``(presentations, neuroids, time bins)``, in ``units``.
         stimulus_ids: the stimulus of each presentation.
         repetitions: which repetition of its stimulus each presentation was; all 0 where there was one.
         neuroid_ids: one unique name per neuroid.
         region: the brain region, one for all neuroids.
         subjects: the subject of each neuroid, or one for all.
         units: of the values, e.g. ``"spikes per 100 ms"``.
+        time_bins: start and end of each time bin, ``(time bins, 2)``, in seconds from the stimulus's onset.
     Raises:
-        InputError: as ``check_responses``.
+        InputError: as ``check_responses``, or time bins that do not fit the values.
     """
-    n_presentations, n_neuroids = values.shape
+    n_presentations, n_neuroids, *n_bins = values.shape
+    if n_bins != ([] if time_bins is None else [len(time_bins)]):
+        raise InputError(
+            f"values of shape {values.shape} need {f'{n_bins[0]} time bins' if n_bins else 'no time bins'}, but got "
+            f"{'none' if time_bins is None else len(time_bins)}"
+        )
     subject_of = [subjects] * n_neuroids if isinstance(subjects, str) else list(subjects)
     repetition_of = np.zeros(n_presentations, int) if repetitions is None else np.asarray(repetitions)
     assembly = xr.DataArray(
         np.asarray(values, dtype=np.float64),
-        dims=("presentation", "neuroid"),
+        dims=_DIMS if time_bins is None else _TIMED_DIMS,
         coords={
             "stimulus_id": ("presentation", np.asarray(stimulus_ids, dtype=str)),
             "repetition": ("presentation", repetition_of),
@@ -59,6 +71,9 @@ def response_assembly(
         },
         attrs={"units": units},
     )
+    if time_bins is not None:
+        start, end = np.asarray(time_bins, dtype=np.float64).T
+        assembly = assembly.assign_coords(time_bin_start=("time_bin", start), time_bin_end=("time_bin", end))
     check_responses(assembly)
     return assembly
 
@@ -98,6 +113,16 @@ def rdm_assembly(
 def is_rdms(assembly: xr.DataArray) -> bool:
     """Whether the data are dissimilarities (``subject x pair``) rather than responses."""
     return "pair" in assembly.dims
+
+
+def has_time(assembly: xr.DataArray) -> bool:
+    """Whether the data are responses over time (``presentation x neuroid x time_bin``)."""
+    return "time_bin" in assembly.dims
+
+
+def average_time(assembly: xr.DataArray) -> xr.DataArray:
+    """The mean over time bins, ``presentation x neuroid``; data without time as they are."""
+    return assembly.mean("time_bin", keep_attrs=True) if has_time(assembly) else assembly
 
 
 def stimulus_ids(assembly: xr.DataArray) -> list[str]:
@@ -155,25 +180,33 @@ def check(assembly: xr.DataArray) -> None:
 
 
 def check_responses(assembly: xr.DataArray) -> None:
-    """Check a ``presentation x neuroid`` assembly.
+    """Check a ``presentation x neuroid`` or ``presentation x neuroid x time_bin`` assembly.
 
     Raises:
-        InputError: wrong dims, a missing coord, repeated neuroid ids, a value that is not finite, or a neuroid
-            that responds to every presentation alike.
+        InputError: wrong dims, a missing coord, repeated neuroid ids, time bins out of order, a value that is not finite,
+            or a neuroid that responds to every presentation alike.
     """
-    _check_shape(assembly, ("presentation", "neuroid"), ("stimulus_id", "repetition", "neuroid_id"))
+    coords = ("stimulus_id", "repetition", "neuroid_id")
+    if has_time(assembly):
+        _check_shape(assembly, _TIMED_DIMS, (*coords, "time_bin_start", "time_bin_end"))
+        start, end = assembly["time_bin_start"].values, assembly["time_bin_end"].values
+        if not ((start < end).all() and (np.diff(start) > 0).all()):
+            raise InputError("time bins must be in order, and each must end after it starts, in seconds from onset")
+    else:
+        _check_shape(assembly, _DIMS, coords)
     names = list(map(str, assembly["neuroid_id"].values))  # numpy's strings would show as np.str_('...')
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise InputError(f"neuroid ids must be unique, but {name!r} occurs {count} times")
     bad = ~np.isfinite(assembly.values)
     if bad.any():
-        row, column = np.argwhere(bad)[0]
+        row, column = np.argwhere(bad)[0][:2]
         raise InputError(
             f"responses must be finite, but {bad.sum()} are not (first: stimulus "
             f"{str(assembly['stimulus_id'].values[row])!r}, neuroid {names[column]!r}); drop those presentations or neuroids"
         )
-    flat = np.flatnonzero(np.ptp(assembly.values, axis=0) == 0)
+    by_neuroid = assembly.values.swapaxes(0, 1).reshape(len(names), -1)
+    flat = np.flatnonzero(np.ptp(by_neuroid, axis=1) == 0)
     if flat.size:
         raise InputError(
             f"{flat.size} of {len(names)} neuroids respond to every presentation alike (first: {names[flat[0]]!r}), "
@@ -214,29 +247,30 @@ def group_means(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The mean of the values that share a group.
 
     Args:
-        values: ``(presentations, neuroids)``.
+        values: ``(presentations, ...)``.
         rows: the group of each presentation, from 0 with none left out.
     Returns:
-        ``(groups, neuroids)``.
+        ``(groups, ...)``.
     """
-    sums = np.zeros((rows.max() + 1, values.shape[1]))
-    np.add.at(sums, rows, values)
-    return sums / np.bincount(rows)[:, None]
+    flat = values.reshape(len(values), -1)
+    sums = np.zeros((rows.max() + 1, flat.shape[1]))
+    np.add.at(sums, rows, flat)
+    return (sums / np.bincount(rows)[:, None]).reshape(-1, *values.shape[1:])
 
 
 def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
-    """The mean response to each stimulus, ``(stimuli, neuroids)``, stimuli in order of first appearance."""
+    """The mean response to each stimulus, ``(stimuli, neuroids)`` or with time, stimuli in order of first appearance."""
     ids = stimulus_ids(assembly)
     index = {stimulus: row for row, stimulus in enumerate(ids)}
     rows = np.asarray([index[str(s)] for s in assembly["stimulus_id"].values])
     first = np.unique(rows, return_index=True)[1]
-    neuroid_coords = {name: coord for name, coord in assembly.coords.items() if coord.dims == ("neuroid",)}
+    kept = {name: coord for name, coord in assembly.coords.items() if coord.dims in (("neuroid",), ("time_bin",))}
     of_stimuli = [n for n in map(str, assembly.coords) if n in ("label", "content") or n.startswith("train_")]
     return xr.DataArray(
         group_means(assembly.values, rows),
-        dims=("presentation", "neuroid"),
+        dims=assembly.dims,
         coords={
-            **neuroid_coords,
+            **kept,
             "stimulus_id": ("presentation", ids),
             "repetition": ("presentation", np.zeros(len(ids), int)),
             **{name: ("presentation", assembly[name].values[first]) for name in of_stimuli},

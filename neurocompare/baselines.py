@@ -209,7 +209,7 @@ def region(benchmark: Benchmark, *, each_subject: bool = True) -> Given:
     if assembly.is_rdms(benchmark.data):
         layers = _of_rdms(benchmark, each_subject)
     else:
-        mean = assembly.average_repetitions(benchmark.data)
+        mean = assembly.average_repetitions(assembly.average_time(benchmark.data))
         name = benchmark.name.rpartition(".")[2]
         layers = {name: Representation.from_features(name, assembly.stimulus_ids(mean), mean.values)}
     represent = functools.partial(_known, benchmark.name, layers)

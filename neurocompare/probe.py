@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class ProbePlan:
     """What a probe will do.
 
     Attributes:
-        widths: features of each layer.
+        shapes: of each layer's activity to one stimulus.
         passes: the slices that each pass over the stimuli collects.
         n_stimuli, batch_size: per pass.
         peak_bytes: of buffers, Gram matrices and one batch of activity, beyond the model itself.
@@ -52,13 +53,18 @@ class ProbePlan:
         seconds: about how long it will take, from the time of single stimuli.
     """
 
-    widths: Mapping[str, int]
+    shapes: Mapping[str, tuple[int, ...]]
     passes: tuple[tuple[Slice, ...], ...]
     n_stimuli: int
     batch_size: int
     peak_bytes: int
     reports: Mapping[str, int]
     seconds: float = field(compare=False)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Features of each layer."""
+        return {layer: math.prod(shape) for layer, shape in self.shapes.items()}
 
     def __str__(self) -> str:
         passes = f"{len(self.passes)} pass{'es' if len(self.passes) > 1 else ''}"
@@ -71,9 +77,9 @@ class ProbePlan:
 
 @dataclass(frozen=True)
 class Look:
-    """What one stimulus shows of a layer: its features, how often it is called, and when it was last, in seconds."""
+    """What one stimulus shows of a layer: its shape, how often it is called, and when it was last, in seconds."""
 
-    width: int
+    shape: tuple[int, ...]
     calls: int
     reached: float
 
@@ -99,7 +105,8 @@ def plan(
         InputError: the Gram matrices alone exceed ``memory``, or a layer that was asked for is never called.
     """
     looks, folded = _look(model, stimuli, model.choose(layers))
-    widths = {layer: look.width for layer, look in looks.items()}
+    shapes = {layer: look.shape for layer, look in looks.items()}
+    widths = {layer: math.prod(shape) for layer, shape in shapes.items()}
     unreached = [layer for layer in model.choose(layers) if layer not in widths]
     if unreached and (layers is not None or not widths):
         raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
@@ -120,7 +127,7 @@ def plan(
     seconds = n * sum(max(looks[piece.layer].reached for piece in part) for part in passes)
     seconds += _seconds_per_slice(n) * total / SLICE_WIDTH
     reports = {layer: look.calls for layer, look in looks.items()}
-    return ProbePlan(widths, passes, n, batch_size, fixed + 4 * n * widest, reports, seconds)
+    return ProbePlan(shapes, passes, n, batch_size, fixed + 4 * n * widest, reports, seconds)
 
 
 def _seconds_per_slice(n: int) -> float:
@@ -199,12 +206,14 @@ def probe(
     finally:
         for module, mode in modes.items():
             module.training = mode
-    provenance = {"stimuli": stimuli.name}
+    settings = model.preprocess.describe()
+    provenance = {"stimuli": stimuli.name} | ({"seconds": settings["seconds"]} if "seconds" in settings else {})
+    device = model.device.type
     return {
         layer: Representation(
-            layer, stimuli.ids, gram, sums, steps.widths[layer], provenance, kept.get(layer), model.device.type
+            layer, stimuli.ids, gram, sums, math.prod(shape), provenance, kept.get(layer), device, shape
         )
-        for layer, (gram, sums) in grams.items()
+        for (layer, (gram, sums)), shape in zip(grams.items(), steps.shapes.values(), strict=True)
     }
 
 
@@ -272,7 +281,9 @@ def _seen(model: Model, x: Tensor, layers: Sequence[str]) -> tuple[dict[str, Loo
 
     def sink(layer: str, activity: Tensor) -> None:
         calls = looks[layer].calls if layer in looks else 0
-        looks[layer] = Look(activity.numel(), calls + 1, time.perf_counter() - start)
+        one_row = activity.ndim > 0 and activity.shape[0] == 1
+        shape = tuple(activity.shape[1:] if one_row else activity.shape)
+        looks[layer] = Look(shape, calls + 1, time.perf_counter() - start)
         rows.add(activity.shape[0] if activity.ndim else 0)
 
     try:

@@ -7,7 +7,7 @@ does not grow with the width of the layer, and one small matrix serves ridge reg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class Representation:
         n_features: the width of ``X``.
         provenance: where it came from.
         features: ``X`` itself, for the few metrics that look at single features; None unless asked for.
+        shape: of one stimulus's activity before it was flattened to a row of ``X``, where known; of layers of networks
+            that look at sounds the last axis is time.
         device: where metrics should do what is heavy: "cpu", or "cuda" where the model was.
     """
 
@@ -38,6 +40,7 @@ class Representation:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     features: np.ndarray | None = field(default=None, repr=False)
     device: str = "cpu"
+    shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -76,9 +79,9 @@ class Representation:
         """
         flat = features.reshape(len(features), -1)
         gram, sums = gram_and_sums(flat)
-        return cls(
-            layer, tuple(map(str, ids)), gram, sums, flat.shape[1], provenance or {}, flat.copy() if keep else None
-        )
+        kept = flat.copy() if keep else None
+        ids, shape = tuple(map(str, ids)), features.shape[1:]
+        return cls(layer, ids, gram, sums, flat.shape[1], provenance or {}, kept, shape=shape)
 
     def select(self, ids: Sequence[str]) -> Representation:
         """The same representation over some of its stimuli, in the order asked for.
@@ -98,9 +101,7 @@ class Representation:
         rows = np.asarray([row[stimulus] for stimulus in ids])
         gram, sums = self.gram[np.ix_(rows, rows)], self.sums[rows]
         features = None if self.features is None else self.features[rows]
-        return Representation(
-            self.layer, tuple(ids), gram, sums, self.n_features, self.provenance, features, self.device
-        )
+        return replace(self, ids=tuple(ids), gram=gram, sums=sums, features=features)
 
     @property
     def effective_dimensionality(self) -> float:

@@ -18,7 +18,7 @@ from neurocompare import assembly
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.files import atomic
-from neurocompare.metrics import METRICS, Ceiling, Joint, Metric
+from neurocompare.metrics import METRICS, Ceiling, Joint, Metric, data_for
 from neurocompare.model import Given, Model
 from neurocompare.probe import MEMORY, probe
 from neurocompare.progress import Track, silent
@@ -192,7 +192,7 @@ def _assembled(
     metric: Metric,
     ceiling: Ceiling | None,
 ) -> Score:
-    ceiling = metric.ceiling(benchmark.data) if ceiling is None else ceiling
+    ceiling = metric.ceiling(data_for(metric, benchmark.data)) if ceiling is None else ceiling
     # As objects: pandas 3 would make its own string type of them, which numpy cannot convert.
     names = pd.Index(list(raws) or list(representations), name="layer", dtype=object)
     raw = xr.concat(list(raws.values()) or [xr.DataArray(float("nan"))] * len(names), names)
@@ -234,9 +234,10 @@ def _raw_scores(
     representations: Mapping[str, Representation], benchmark: Benchmark, metric: Metric
 ) -> tuple[dict[str, xr.DataArray], dict[str, str]]:
     raws, notes = {}, {}
+    data = data_for(metric, benchmark.grouped_data)
     for layer, representation in representations.items():
         try:
-            raws[layer] = metric.score(representation, benchmark.grouped_data)
+            raws[layer] = metric.score(representation, data)
         except InputError as error:
             notes[layer] = str(error)
     if not raws:
@@ -248,7 +249,7 @@ def _joint_score(
     representations: Mapping[str, Representation], benchmark: Benchmark, metric: Joint
 ) -> dict[str, xr.DataArray]:
     try:
-        return {ALL_LAYERS: metric.score_together(representations, benchmark.grouped_data)}
+        return {ALL_LAYERS: metric.score_together(representations, data_for(metric, benchmark.grouped_data))}
     except InputError as error:
         raise InputError(f"no layer can be scored on {benchmark.name}: {error}") from error
 

@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from neurocompare.errors import InputError
+from neurocompare.sounds import Sound
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class StimulusSet:
     Attributes:
         name: of the set.
         ids: one unique string per stimulus.
-        open: from an id to the stimulus as recorded (``PIL.Image.Image`` for images).
+        open: from an id to the stimulus as recorded (``PIL.Image.Image`` for images, ``Sound`` for sounds).
         table: what else is known of each stimulus (category, ...), indexed by id; may have no columns.
     """
 
@@ -55,7 +56,8 @@ class StimulusSet:
 
 def _sha256_of(stimulus: Any) -> str:
     content = np.ascontiguousarray(stimulus)
-    digest = hashlib.sha256(f"{content.shape}\0{content.dtype}\0".encode())
+    rate = f"{stimulus.rate}\0" if isinstance(stimulus, Sound) else ""
+    digest = hashlib.sha256(f"{rate}{content.shape}\0{content.dtype}\0".encode())
     digest.update(content.tobytes())
     return digest.hexdigest()
 

@@ -24,7 +24,7 @@ from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.execute import completed
 from neurocompare.files import atomic, write_text
-from neurocompare.metrics import METRICS, Ceiling, Metric
+from neurocompare.metrics import METRICS, Ceiling, Metric, data_for
 from neurocompare.model import Given, Model
 from neurocompare.networks import LayeredNet, build
 from neurocompare.probe import probe
@@ -212,7 +212,7 @@ class Study:
             for metric in (METRICS[m] for m in metrics):
                 key = (name, metric.name)
                 if key not in self._ceilings:
-                    self._ceilings[key] = metric.ceiling(benchmark.data)
+                    self._ceilings[key] = metric.ceiling(data_for(metric, benchmark.data))
                 scored = self._scored(description, layers, benchmark, metric, self._ceilings[key])
                 scored.save(self.cell(entry, name, metric.name))
 

@@ -9,8 +9,10 @@ from problems import benchmark, images, rdms, responses
 
 from neurocompare.assembly import (
     average_repetitions,
+    average_time,
     check,
     check_stimuli_match,
+    has_time,
     is_rdms,
     rdm_assembly,
     response_assembly,
@@ -157,3 +159,52 @@ def test_subjects_may_differ_over_neuroids():
         random(4, 3), list("abcd"), neuroid_ids=list("xyz"), region="V4", subjects=["A", "B", "B"], units="u"
     )
     assert pd.Series(data["subject"].values).value_counts().to_dict() == {"B": 2, "A": 1}
+
+
+def timed(values, bins=None, ids=None):
+    start = np.arange(values.shape[2]) / 10
+    bins = np.stack([start, start + 0.1], 1) if bins is None else bins
+    ids = [f"s{i}" for i in range(len(values))] if ids is None else ids
+    neuroids = [f"n{i}" for i in range(values.shape[1])]
+    return response_assembly(
+        values, ids, neuroid_ids=neuroids, region="A1", subjects="F", units="spikes", time_bins=bins
+    )
+
+
+def test_responses_over_time_keep_their_bins():
+    values = random(4, 3, 5)
+    data = timed(values, ids=["a", "b", "a", "c"])
+    check(data)
+    assert has_time(data)
+    assert not has_time(made(values[:, :, 0]))
+    found = average_repetitions(data)
+    check(found)
+    np.testing.assert_allclose(found.values, [values[[0, 2]].mean(0), values[1], values[3]], rtol=1e-14)
+    np.testing.assert_allclose(found["time_bin_end"], np.arange(1, 6) / 10)
+    mean = average_time(data)
+    check(mean)
+    np.testing.assert_allclose(mean.values, values.mean(2), rtol=1e-14)
+    assert average_time(mean) is mean
+
+
+@pytest.mark.parametrize(
+    ("bins", "message"),
+    [
+        (np.ones((4, 2)), r"need 5 time bins, but got 4"),
+        (np.tile([0.0, 0.1], (5, 1)), "must be in order"),
+        (np.stack([np.arange(5), np.arange(5)], 1), "must end after it starts"),
+    ],
+)
+def test_time_bins_that_make_no_sense_are_refused(bins, message):
+    with pytest.raises(InputError, match=message):
+        timed(random(2, 3, 5), bins)
+
+
+def test_a_neuroid_that_is_constant_over_stimuli_and_time_is_refused():
+    values = random(3, 2, 4)
+    values[:, 1] = 2.0
+    with pytest.raises(InputError, match=r"1 of 2 neuroids .* \(first: 'n1'\)"):
+        timed(values)
+    values[0, 1, 0] = np.nan
+    with pytest.raises(InputError, match="stimulus 's0', neuroid 'n1'"):
+        timed(values)

@@ -17,7 +17,7 @@ PACKAGES = ("neurocompare", "data_loaders", "analyses")
 # Lowest first. A module may import from lower groups and, without cycles, from its own.
 RANKS = [
     {"errors", "files", "progress"},
-    {"assembly", "stimuli", "dataset", "benchmark"},
+    {"assembly", "sounds", "stimuli", "dataset", "benchmark"},
     {"representation"},
     {"losses", "networks", "rules", "metrics"},
     {"model"},
@@ -28,7 +28,7 @@ RANKS = [
     {"terminal", "cli"},
 ]
 RANK = {name: rank for rank, group in enumerate(RANKS) for name in group}
-FOR_LOADERS = {"errors", "files", "progress", "assembly", "stimuli", "dataset", "benchmark"}
+FOR_LOADERS = {"errors", "files", "progress", "assembly", "sounds", "stimuli", "dataset", "benchmark"}
 WITHOUT_TORCH = FOR_LOADERS
 # Who may import what, besides a package its own modules: patterns of module names.
 ONLY_IN = {

@@ -1,7 +1,7 @@
 """The metrics by name; what is in ``METRICS`` inherits the whole test battery."""
 
 from neurocompare.metrics.banded import BANDED_RIDGE
-from neurocompare.metrics.base import Ceiling, Metric, no_ceiling
+from neurocompare.metrics.base import Ceiling, Metric, OverTime, data_for, no_ceiling
 from neurocompare.metrics.ceiling import FORMULAS
 from neurocompare.metrics.decoding import DECODING_METRICS
 from neurocompare.metrics.encoding import ENCODING_METRICS, Encoding
@@ -22,4 +22,15 @@ _BY_FAMILY: tuple[tuple[Metric, ...], ...] = (
 )
 METRICS: dict[str, Metric] = {metric.name: metric for family in _BY_FAMILY for metric in family}
 
-__all__ = ["FORMULAS", "METRICS", "RSA", "Ceiling", "Encoding", "Joint", "Metric", "no_ceiling"]
+__all__ = [
+    "FORMULAS",
+    "METRICS",
+    "RSA",
+    "Ceiling",
+    "Encoding",
+    "Joint",
+    "Metric",
+    "OverTime",
+    "data_for",
+    "no_ceiling",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,6 +78,19 @@ class Metric(Protocol):
     def normalize(self, raw: xr.DataArray, ceiling: Ceiling) -> float:
         """The aggregated score by the metric's formula; NaN where there is no ceiling."""
         ...
+
+
+class OverTime(ABC):
+    """A metric that looks at responses over time; all others are given their mean over time bins. Else as ``Metric``."""
+
+    @abstractmethod
+    def score(self, representation: Representation, data: xr.DataArray) -> xr.DataArray:
+        """Raw scores, from responses with time bins."""
+
+
+def data_for(metric: object, data: xr.DataArray) -> xr.DataArray:
+    """What a metric is to see of a benchmark's data."""
+    return data if isinstance(metric, OverTime) else assembly.average_time(data)
 
 
 def averaged(name: str, representation: Representation, data: xr.DataArray) -> tuple[Representation, xr.DataArray]:

@@ -28,6 +28,7 @@ from neurocompare.losses import Loss, cross_entropy
 from neurocompare.networks import LayeredNet, mlp
 from neurocompare.rules import RULES, Rule
 from neurocompare.rules.costs import COSTS
+from neurocompare.train import scaler
 
 INPUTS, OUTPUTS = 4, 2
 # Strength of the closed forms' "1 / [(x + 2)(M + 2)]": how many numbers are perturbed at once.
@@ -101,8 +102,8 @@ def learn(name: str, data: Dataset, steps: int, rate: float, seed: int) -> tuple
 
 
 def _tensors(data: Dataset) -> tuple[Tensor, Tensor]:
-    scaled = (data.train.inputs / 255 - data.preprocess.mean[0]) / data.preprocess.std[0]
-    return torch.from_numpy(scaled).float(), torch.from_numpy(data.train.labels)
+    scale = scaler(data.preprocess, torch.device("cpu"))
+    return scale(data.train.inputs), torch.from_numpy(data.train.labels)
 
 
 def hidden_angle(net: LayeredNet, rule: Rule, x: Tensor, y: Tensor) -> float:

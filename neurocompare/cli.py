@@ -124,7 +124,7 @@ def train_(
     if (out / RECORD).exists():
         raise InputError(f"{out} already holds a run; choose another folder with -o, or delete that one")
     data = load_dataset(dataset)
-    shape = {"input_shape": list(data.input_shape), "n_classes": len(data.classes)}
+    shape = {"input_shape": list(data.input_shape), "n_classes": data.n_outputs}
     net = build({"architecture": architecture, **shape, "seed": seed})
     fitted = RULES[rule].for_net(net, seed=seed)
     with Bars() as bars:

@@ -1,4 +1,4 @@
-"""Task losses per sample, each with its derivative, so that a rule can use either."""
+"""Task losses per sample, each with its derivative, so that a rule can use either; several tasks' losses as one, too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from neurocompare.dataset import Tasks
 
 
 @dataclass(frozen=True)
@@ -61,5 +63,49 @@ def one_hot(output: Tensor, labels: Tensor) -> Tensor:
 
 cross_entropy = Loss("cross_entropy", _cross_entropy, _cross_entropy_error)
 squared_error = Loss("squared_error", _squared_error, _squared_error_error)
+
+
+@dataclass(frozen=True)
+class SummedLoss(Loss):
+    """The sum of one loss over the tasks that a sample has a label in; see ``over_tasks``.
+
+    Attributes:
+        single: the loss of each task.
+        starts, ends: of each task's outputs.
+    """
+
+    single: Loss
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def prediction(self, output: Tensor) -> Tensor:
+        """Of each task, side by side."""
+        return torch.cat(
+            [self.single.prediction(output[:, a:b]) for a, b in zip(self.starts, self.ends, strict=True)], 1
+        )
+
+
+def over_tasks(loss: Loss, tasks: Tasks) -> SummedLoss:
+    """The sum of a loss over several tasks, each on its own outputs; none for samples without a label in it."""
+    meanings = torch.tensor(tasks.meanings)
+    ends = tuple(start + size for start, size in zip(tasks.starts, tasks.sizes, strict=True))
+    slices = [slice(start, end) for start, end in zip(tasks.starts, ends, strict=True)]
+
+    def parts(output: Tensor, labels: Tensor, each: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+        found = []
+        for piece, classes in zip(slices, meanings.to(labels.device)[labels].T, strict=True):
+            value, has = each(output[:, piece], classes.clamp(min=0)), classes >= 0
+            found.append(torch.where(has if value.ndim == 1 else has[:, None], value, 0))
+        return found
+
+    def per_sample(output: Tensor, labels: Tensor) -> Tensor:
+        return torch.stack(parts(output, labels, loss.per_sample)).sum(0)
+
+    def error(output: Tensor, labels: Tensor) -> Tensor:
+        return torch.cat(parts(output, labels, loss.error), 1)
+
+    name = f"{loss.name} over {', '.join(tasks.names)}"
+    return SummedLoss(name, per_sample, error, loss, tasks.starts, ends)
+
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (cross_entropy, squared_error)}

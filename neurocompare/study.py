@@ -255,7 +255,7 @@ class Study:
         return control.make(net, self.dataset.preprocess, seed)
 
     def _net(self, seed: int) -> LayeredNet:
-        shape, n_classes = list(self.dataset.input_shape), len(self.dataset.classes)
+        shape, n_classes = list(self.dataset.input_shape), self.dataset.n_outputs
         return build({**self.spec.network, "input_shape": shape, "n_classes": n_classes, "seed": seed})
 
     def _trained(self, entry: Entry, track: Track) -> Run:

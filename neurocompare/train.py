@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurocompare.dataset import Dataset, Split
+from neurocompare.dataset import Dataset, Split, Tasks
 from neurocompare.errors import DataUnavailable, InputError
 from neurocompare.files import atomic, sha256_of, write_text
-from neurocompare.losses import LOSSES, Loss, cross_entropy
+from neurocompare.losses import LOSSES, Loss, cross_entropy, over_tasks
 from neurocompare.model import Model
 from neurocompare.networks import LayeredNet, build
 from neurocompare.progress import Track, silent
 from neurocompare.rules import RULES, Rule
-from neurocompare.stimuli import ImagePreprocess
+from neurocompare.stimuli import ImagePreprocess, Preprocess
 
 WEIGHTS, RECORD = "weights.pt", "run.json"
 
@@ -37,7 +37,7 @@ class Run:
 
     net: LayeredNet
     rule: Rule
-    preprocess: ImagePreprocess
+    preprocess: Preprocess
     record: Mapping[str, Any]
 
     def model(self, name: str | None = None) -> Model:
@@ -112,20 +112,21 @@ def train(
         epochs, batch_size: a last, smaller batch of an epoch is left out.
         learning_rate: of the optimizer; the rule's own by default.
         optimizer: a ``torch.optim`` class that takes ``lr``.
-        loss: of the task.
+        loss: of the task; with several tasks it is summed over them.
         seed: of the order of the data and of the rule's noise.
         track: shows progress over steps.
     Raises:
         InputError: the data do not fit the network, or the loss stopped being finite.
     """
-    _check_fit(net, data, batch_size)
+    _check_fit(net, rule, data, batch_size)
+    loss = loss if data.tasks is None else over_tasks(loss, data.tasks)
     device = next(net.parameters()).device
     rate = rule.learning_rate if learning_rate is None else learning_rate
     # The learning rate is the one argument that every torch.optim class takes alike.
     stepper = optimizer([*net.parameters(), *rule.parameters()], lr=rate)  # type: ignore[call-arg]
     order = np.random.default_rng(seed)
     noise = torch.Generator(device).manual_seed(seed)
-    scale = _Scale(data.preprocess, device)
+    scale = scaler(data.preprocess, device)
     steps = len(data.train) // batch_size
     schedule = (rows for _ in range(epochs) for rows in _epoch(order, len(data.train), batch_size))
     losses: list[float] = []
@@ -149,8 +150,7 @@ def train(
         "learning_rate": rate,
         "loss": loss.name,
         "loss_per_epoch": [round(float(part.mean()), 6) for part in np.array_split(losses, epochs)] if losses else [],
-        "test_accuracy": round(accuracy(net, rule, data.test, data.preprocess), 6),
-    }
+    } | _test_accuracy(net, rule, data)
     return Run(net.eval(), rule, data.preprocess, record)
 
 
@@ -163,29 +163,57 @@ def _describe_rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
-def accuracy(net: LayeredNet, rule: Rule, split: Split, preprocess: ImagePreprocess, batch_size: int = 1000) -> float:
+def accuracy(net: LayeredNet, rule: Rule, split: Split, preprocess: Preprocess, batch_size: int = 1000) -> float:
     """Fraction of a split that the network's largest output, as the rule infers it, classifies rightly."""
+    return float((outputs(net, rule, split, preprocess, batch_size).argmax(1) == split.labels).mean())
+
+
+@torch.inference_mode()
+def outputs(net: LayeredNet, rule: Rule, split: Split, preprocess: Preprocess, batch_size: int = 1000) -> np.ndarray:
+    """What the network says of a split, as the rule infers it, ``(n, outputs)``."""
     net.eval()
-    scale = _Scale(preprocess, next(net.parameters()).device)
-    right = 0
+    scale = scaler(preprocess, next(net.parameters()).device)
+    found = []
     for start in range(0, len(split), batch_size):
         *_, output = rule.activities(net, scale(split.inputs[start : start + batch_size])).values()
-        labels = torch.from_numpy(split.labels[start : start + batch_size]).to(output.device)
-        right += int((output.argmax(1) == labels).sum())
-    return right / len(split)
+        found.append(output.cpu().numpy())
+    return np.concatenate(found)
 
 
-class _Scale:
-    """From stored uint8 images to the inputs that ``ImagePreprocess`` makes of the same images."""
+def accuracies(said: np.ndarray, labels: np.ndarray, tasks: Tasks) -> dict[str, float]:
+    """Of several tasks, the fraction of items with a label in it that a task's largest output classifies rightly.
 
-    def __init__(self, preprocess: ImagePreprocess, device: torch.device) -> None:
-        self.device = device
-        self.mean = 255 * torch.tensor(preprocess.mean, device=device)[:, None, None]
-        self.std = 255 * torch.tensor(preprocess.std, device=device)[:, None, None]
+    Args:
+        said: ``(n, outputs)``.
+        labels: ``(n,)``; see ``Tasks``.
+    """
+    classes = np.asarray(tasks.meanings)[labels]  # (n, tasks)
+    found = {}
+    for name, start, size, right in zip(tasks.names, tasks.starts, tasks.sizes, classes.T, strict=True):
+        has = right >= 0
+        found[name] = float((said[has, start : start + size].argmax(1) == right[has]).mean())
+    return found
 
-    def __call__(self, inputs: np.ndarray) -> Tensor:
-        return torch.from_numpy(inputs).to(self.device, torch.float32).sub_(self.mean).div_(self.std)
+
+def _test_accuracy(net: LayeredNet, rule: Rule, data: Dataset) -> dict[str, Any]:
+    """For the record: of several tasks each, and their mean."""
+    if data.tasks is None:
+        return {"test_accuracy": round(accuracy(net, rule, data.test, data.preprocess), 6)}
+    each = accuracies(outputs(net, rule, data.test, data.preprocess), data.test.labels, data.tasks)
+    rounded = {task: round(value, 6) for task, value in each.items()}
+    return {"test_accuracy": round(float(np.mean(list(each.values()))), 6), "test_accuracy_by_task": rounded}
+
+
+def scaler(preprocess: Preprocess, device: torch.device) -> Callable[[np.ndarray], Tensor]:
+    """From stored inputs to those of the network: uint8 images as ``ImagePreprocess`` scales the same images."""
+
+    def as_they_are(inputs: np.ndarray) -> Tensor:
+        return torch.from_numpy(inputs).to(device, torch.float32)
+
+    if not isinstance(preprocess, ImagePreprocess):
+        return as_they_are
+    mean, std = (255 * torch.tensor(v, device=device)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    return lambda inputs: as_they_are(inputs).sub_(mean).div_(std)
 
 
 def _epoch(order: np.random.Generator, n: int, batch_size: int) -> list[np.ndarray]:
@@ -193,14 +221,16 @@ def _epoch(order: np.random.Generator, n: int, batch_size: int) -> list[np.ndarr
     return [permutation[i : i + batch_size] for i in range(0, n - batch_size + 1, batch_size)]
 
 
-def _check_fit(net: LayeredNet, data: Dataset, batch_size: int) -> None:
+def _check_fit(net: LayeredNet, rule: Rule, data: Dataset, batch_size: int) -> None:
+    if data.tasks is not None and not rule.needs.several_tasks:
+        raise InputError(f"{rule.name} learns one task at a time, but {data.name!r} has {', '.join(data.tasks.names)}")
     if net.in_shape != data.input_shape:
         raise InputError(
             f"the network takes inputs of shape {net.in_shape}, but {data.name!r} has {data.input_shape}; "
             "build it with that input_shape"
         )
-    if net.n_outputs != len(data.classes):
-        raise InputError(f"the network has {net.n_outputs} outputs, but {data.name!r} has {len(data.classes)} classes")
+    if net.n_outputs != data.n_outputs:
+        raise InputError(f"the network has {net.n_outputs} outputs, but {data.name!r} has {data.n_outputs} classes")
     if not 1 <= batch_size <= len(data.train):
         raise InputError(f"batch_size must be from 1 to the {len(data.train)} training items, but is {batch_size}")
 

@@ -1,7 +1,7 @@
 """Layered networks: explicit layers, and the architectures made of them."""
 
 from neurocompare.networks.activations import ACTIVATIONS
-from neurocompare.networks.architectures import ARCHITECTURES, build, convnet, mlp
+from neurocompare.networks.architectures import ARCHITECTURES, build, convnet, kell2018, mlp
 from neurocompare.networks.constraints import Dale
 from neurocompare.networks.layers import Conv, Layer, LayeredNet, Linear, Trace
 
@@ -16,5 +16,6 @@ __all__ = [
     "Trace",
     "build",
     "convnet",
+    "kell2018",
     "mlp",
 ]

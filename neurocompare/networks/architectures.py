@@ -15,6 +15,8 @@ from neurocompare.networks.layers import Conv, Layer, LayeredNet, Linear
 # With full-sized initial outputs, rules with random feedback first push hidden layers in directions that only fit the
 # outputs' own noise, and their loss rises; with small ones every rule here starts from an even guess and learns.
 READOUT_SCALE = 0.1
+# Channels, kernel and stride (times that of the pooling that follows it there) of each convolution of Kell et al. 2018.
+_KELL = ((96, 9, 6), (256, 5, 4), (512, 3, 1), (1024, 3, 1), (512, 3, 2))
 
 
 def convnet(
@@ -50,6 +52,37 @@ def convnet(
     spec |= {"channels": list(channels), "hidden": list(hidden), "activation": activation, "seed": seed}
     spec |= {"inhibitory": inhibitory} if inhibitory else {}
     return _finish(layers, shape, hidden, n_classes, activation, spec)
+
+
+def kell2018(
+    n_classes: int = 10,
+    *,
+    input_shape: Sequence[int] = (1, 50, 400),
+    width: float = 1.0,
+    activation: str = "relu",
+    inhibitory: float = 0.0,
+    seed: int = 0,
+) -> LayeredNet:
+    """The convolutions of the auditory network of Kell et al. 2018 (Neuron 98:630), in one pathway; whole it wants a GPU.
+
+    Five convolutions (96, 256, 512, 1024 and 512 channels; kernels of 9, 5, 3, 3 and 3) and 1024 hidden units. Where theirs
+    pools after a convolution here the convolution's stride is that much longer (Springenberg et al. 2015, arXiv:1412.6806),
+    and there is no local response normalisation, so that every rule can train it. Theirs sees cochleagrams of 256 x 256 and
+    splits into a pathway for words and one for genres after the third convolution.
+
+    Args:
+        width: of every layer, times theirs; the other arguments are those of ``convnet``.
+    """
+    layers: dict[str, Layer] = {}
+    shape = tuple(input_shape)
+    for number, (channels, kernel, stride) in enumerate(_KELL, 1):
+        units = max(round(width * channels), 1)
+        conv = Conv(shape, units, _known(activation), kernel=kernel, stride=stride, padding=kernel // 2)
+        layers[f"conv{number}"], shape = conv, conv.out_shape
+    spec = {"architecture": "kell2018", "n_classes": n_classes, "input_shape": list(input_shape), "width": width}
+    spec |= {"activation": activation, "seed": seed}
+    spec |= {"inhibitory": inhibitory} if inhibitory else {}
+    return _finish(layers, shape, (max(round(width * 1024), 1),), n_classes, activation, spec)
 
 
 def mlp(
@@ -96,7 +129,7 @@ def _known(activation: str) -> str:
     return activation
 
 
-ARCHITECTURES: dict[str, Callable[..., LayeredNet]] = {"convnet": convnet, "mlp": mlp}
+ARCHITECTURES: dict[str, Callable[..., LayeredNet]] = {"convnet": convnet, "kell2018": kell2018, "mlp": mlp}
 
 
 def build(spec: Mapping[str, Any]) -> LayeredNet:

@@ -31,6 +31,7 @@ class Needs:
         activations: of hidden layers, for which it is defined.
         optimizer: it fills ``.grad`` for an optimizer; where not, its ``step`` moves the parameters itself.
         applied_step: ``after_step`` is to be told by how much the optimizer moved each parameter.
+        several_tasks: it looks at labels through the loss alone; where not, a label must be one of the outputs.
     """
 
     labels: bool = True
@@ -38,6 +39,7 @@ class Needs:
     activations: tuple[str, ...] = tuple(ACTIVATIONS)
     optimizer: bool = True
     applied_step: bool = False
+    several_tasks: bool = True
 
     def __str__(self) -> str:
         """In words, for lists."""
@@ -48,6 +50,7 @@ class Needs:
             f"{' or '.join(self.activations)} units": set(self.activations) != set(ACTIVATIONS),
             "no optimizer": not self.optimizer,
             "the applied step": self.applied_step,
+            "one task": not self.several_tasks,
         }
         return ", ".join(word for word, true in words.items() if true)
 

@@ -55,7 +55,7 @@ class BoltzmannMachine(Rule):
     feedback = "vector"
     learning_rate = 3e-3
     reference = "Ackley, Hinton & Sejnowski 1985, Cogn. Sci. 9:147"
-    needs = Needs(convolutions=False, activations=("sigmoid",))
+    needs = Needs(convolutions=False, activations=("sigmoid",), several_tasks=False)
 
     def __init__(self, *, chains: int = 4, sweeps: int = 5, same_noise: bool = True, mean_field: bool = False) -> None:
         super().__init__()

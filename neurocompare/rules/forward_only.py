@@ -86,7 +86,7 @@ class ForwardForward(Rule):
     family = "forward only"
     feedback = "none"
     reference = "Hinton 2022, arXiv:2212.13345"
-    needs = Needs(activations=("relu",))
+    needs = Needs(activations=("relu",), several_tasks=False)
 
     def __init__(self, *, threshold: float = 2.0, temperature: float = 0.1, label_scale: float = 1.0) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from torch import Tensor
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.losses import Loss, one_hot
 from neurocompare.networks.layers import LayeredNet
-from neurocompare.rules.base import Credit, Rule, fill_gradients
+from neurocompare.rules.base import Credit, Needs, Rule, fill_gradients
 
 
 class Reinforce(Rule):
@@ -36,6 +36,7 @@ class Reinforce(Rule):
     feedback = "scalar"
     learning_rate = 1e-3
     reference = "Williams 1992, Mach. Learn. 8:229"
+    needs = Needs(several_tasks=False)
     KINDS = ("gaussian", "bernoulli")
 
     def __init__(self, *, units: str = "gaussian", sigma: float = 0.1, entropy: float = 0.1, trials: int = 8) -> None:

@@ -10,11 +10,12 @@ import torch
 from problems import batch
 
 from neurocompare.errors import InputError
-from neurocompare.networks import ARCHITECTURES, Conv, build, convnet, mlp
+from neurocompare.networks import ARCHITECTURES, Conv, build, convnet, kell2018, mlp
 from neurocompare.networks.architectures import READOUT_SCALE
 
 SMALL = {
     "convnet": {"n_classes": 4, "input_shape": (2, 9, 8), "channels": (3, 5), "hidden": (6,), "activation": "tanh"},
+    "kell2018": {"n_classes": 4, "input_shape": (1, 14, 20), "width": 0.05, "activation": "tanh"},
     "mlp": {"n_classes": 4, "input_shape": (2, 3), "hidden": (6, 5), "activation": "sigmoid"},
 }
 
@@ -83,3 +84,18 @@ def test_an_input_too_small_for_the_kernel_is_refused():
         Conv((3, 2, 8), 4, "relu", padding=0)
     with pytest.raises(InputError, match="use fewer convolutions or larger images"):
         convnet(input_shape=(3, 0, 8))
+
+
+def test_kell2018_has_the_layers_of_the_paper():
+    """Kell et al. 2018, Methods: channels and kernels; the stride of a convolution times that of the pooling after it."""
+    net = kell2018(587, input_shape=(1, 256, 256))
+    convs = [layer for layer in net.layers.values() if isinstance(layer, Conv)]
+    assert [tuple(layer.weight.shape) for layer in convs] == [
+        (96, 1, 9, 9),
+        (256, 96, 5, 5),
+        (512, 256, 3, 3),
+        (1024, 512, 3, 3),
+        (512, 1024, 3, 3),
+    ]
+    assert [layer.stride for layer in convs] == [3 * 2, 2 * 2, 1, 1, 1 * 2]
+    assert net.layers["fc1"].out_shape == (1024,)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from analyses import learning_speed, noise_ceilings
+from analyses import apical_plasticity, error_signals, kell2018, learning_speed, noise_ceilings
 
-ANALYSES: dict[str, Callable[[Path], list[Path]]] = {
+
+class Analysis(Protocol):
+    """Computes, prints, and writes into a folder; ``quick`` makes it small. Returns the paths written."""
+
+    def __call__(self, folder: Path, quick: bool = False) -> list[Path]: ...
+
+
+ANALYSES: dict[str, Analysis] = {
+    "apical_plasticity": apical_plasticity.main,
+    "error_signals": error_signals.main,
+    "kell2018": kell2018.main,
     "learning_speed": learning_speed.main,
     "noise_ceilings": noise_ceilings.main,
 }

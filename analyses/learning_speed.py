@@ -24,6 +24,7 @@ from data_loaders import load_dataset
 from neurocompare import plot as figures
 from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError
+from neurocompare.hearing import trainable
 from neurocompare.losses import Loss, cross_entropy
 from neurocompare.networks import LayeredNet, mlp
 from neurocompare.rules import RULES, Rule
@@ -147,7 +148,7 @@ def compute(
         ``distance (perceptron, example)``, ``shrinkage``, ``shrinkage_error`` and ``shrinkage_theory (perceptron)``;
         ``loss (rule, step)``, ``angle (rule, check)``, ``rate``, ``cost (rule)``.
     """
-    rules, data = list(rules), load_dataset("digits")
+    rules, data = list(rules), trainable(load_dataset("digits"))
     linear = [perceptron(name, examples, replicates) for name in PERTURBED]
     shrinkage, errors = zip(*map(contraction, linear), strict=True)
     rates, losses, angles = zip(*(at_its_own_rate(name, data, steps, seeds) for name in rules), strict=True)
@@ -263,9 +264,9 @@ def _finish(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def main(folder: Path) -> list[Path]:
+def main(folder: Path, quick: bool = False) -> list[Path]:
     """Compute, print both parts, and write netCDF and figures into ``folder``; returns their paths."""
-    dataset = compute()
+    dataset = compute(list(RULES)[::6], steps=100, examples=50, replicates=60) if quick else compute()
     print("linear perceptron: squared distance from the teacher lost per example, at the best rate")
     for name in dataset["perceptron"].values:
         part = dataset.sel(perceptron=name)

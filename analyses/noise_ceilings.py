@@ -58,8 +58,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def main(folder: Path) -> list[Path]:
-    """Compute, and write netCDF and figures into ``folder``; returns their paths."""
+def main(folder: Path, quick: bool = False) -> list[Path]:
+    """Compute (which is quick anyway), and write netCDF and figures into ``folder``; returns their paths."""
     dataset = compute()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "noise_ceilings.nc"

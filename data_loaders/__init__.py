@@ -5,27 +5,43 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from data_loaders import norman_haignere2015, norman_haignere2022
 from data_loaders.cichy2014 import load_cichy2014
 from data_loaders.cifar10_jpeg import load_cifar10_jpeg
 from data_loaders.cowley2023 import load_cowley2023
+from data_loaders.harper2016 import load_harper2016
 from data_loaders.installed import load_digits_dataset
 from data_loaders.kriegeskorte2008 import load_human_it, load_monkey_it
 from data_loaders.simulated import load_simulated_rdm, load_simulated_units
+from data_loaders.sound_tasks import load_everyday_sounds, load_hearing, load_speakers, load_spoken_words
+from data_loaders.tuckute2023 import load_tuckute2023
 from neurocompare.benchmark import Benchmark
-from neurocompare.dataset import Dataset
+from neurocompare.dataset import Dataset, SoundTask
 from neurocompare.errors import unknown_name
 
-LOADERS: dict[str, Callable[[], Dataset]] = {
+LOADERS: dict[str, Callable[[], Dataset | SoundTask]] = {
     "cifar10_jpeg": load_cifar10_jpeg,
     "digits": load_digits_dataset,
+    "everyday_sounds": load_everyday_sounds,
+    "hearing": load_hearing,
+    "speakers": load_speakers,
+    "spoken_words": load_spoken_words,
 }
 
 BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     "cichy2014.EVC": functools.partial(load_cichy2014, "EVC"),
     "cichy2014.IT": functools.partial(load_cichy2014, "IT"),
     "cowley2023.V4": load_cowley2023,
+    "harper2016.A1": load_harper2016,
     "kriegeskorte2008.hIT": load_human_it,
     "kriegeskorte2008.mIT": load_monkey_it,
+    "norman_haignere2015.components": norman_haignere2015.load_components,
+    "norman_haignere2015.rdm": norman_haignere2015.load_rdm,
+    "norman_haignere2022.components": norman_haignere2022.load_components,
+    "norman_haignere2022.electrodes": norman_haignere2022.load_electrodes,
+    "norman_haignere2022.rdm": norman_haignere2022.load_rdm,
+    "tuckute2023.B2021": functools.partial(load_tuckute2023, "B2021"),
+    "tuckute2023.NH2015": functools.partial(load_tuckute2023, "NH2015"),
     "simulated.rdm": load_simulated_rdm,
     "simulated.units": load_simulated_units,
 }
@@ -43,8 +59,8 @@ def load_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]()
 
 
-def load_dataset(name: str) -> Dataset:
-    """The dataset of that name, whole, in its default order.
+def load_dataset(name: str) -> Dataset | SoundTask:
+    """The dataset of that name, whole, in its default order; ``hearing.trainable`` makes a dataset of a sound task.
 
     Raises:
         InputError: no such name.

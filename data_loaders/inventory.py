@@ -6,7 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_loaders import cichy2014, cifar10_jpeg, cowley2023, kriegeskorte2008
+from data_loaders import (
+    cichy2014,
+    cifar10_jpeg,
+    cowley2023,
+    esc,
+    fsdd,
+    harper2016,
+    kriegeskorte2008,
+    norman_haignere2015,
+    norman_haignere2022,
+    tuckute2023,
+)
 from data_loaders._files import DataFile, cache_root, locate, mirror_path, mirror_url, mismatch
 from neurocompare.errors import unknown_name
 from neurocompare.progress import Track, silent
@@ -42,7 +53,13 @@ def groups() -> dict[str, list[tuple[DataFile, ...]]]:
         "cichy2014": [(file,) for file in cichy2014.FILES.values()],
         "cifar10_jpeg": [tuple(cifar10_jpeg.FILES.values())],
         "cowley2023": [(file,) for file in cowley2023.FILES.values()],
+        "esc10": [(file,) for file in esc.FILES.values()],
+        "fsdd": [(file,) for file in fsdd.FILES.values()],
+        "harper2016_ns1": [(f,) if f.url else (f, harper2016.RAW) for f in harper2016.FILES.values()],
         "kriegeskorte2008": [(file,) for file in kriegeskorte2008.FILES.values()],
+        "norman_haignere2015": [(file,) for file in norman_haignere2015.FILES.values()],
+        "norman_haignere2022": [(file,) for file in norman_haignere2022.FILES.values()],
+        "tuckute2023": [(file,) for file in tuckute2023.FILES.values()],
     }
 
 

@@ -205,8 +205,8 @@ def check_responses(assembly: xr.DataArray) -> None:
             f"responses must be finite, but {bad.sum()} are not (first: stimulus "
             f"{str(assembly['stimulus_id'].values[row])!r}, neuroid {names[column]!r}); drop those presentations or neuroids"
         )
-    by_neuroid = assembly.values.swapaxes(0, 1).reshape(len(names), -1)
-    flat = np.flatnonzero(np.ptp(by_neuroid, axis=1) == 0)
+    others = tuple(axis for axis in range(assembly.ndim) if axis != 1)
+    flat = np.flatnonzero(assembly.values.max(others) == assembly.values.min(others))
     if flat.size:
         raise InputError(
             f"{flat.size} of {len(names)} neuroids respond to every presentation alike (first: {names[flat[0]]!r}), "
@@ -259,13 +259,22 @@ def group_means(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
-    """The mean response to each stimulus, ``(stimuli, neuroids)`` or with time, stimuli in order of first appearance."""
+    """The mean response to each stimulus, ``(stimuli, neuroids)`` or with time, stimuli in order of first appearance.
+
+    Coords of presentations stay where they are the same for all of a stimulus.
+    """
     ids = stimulus_ids(assembly)
     index = {stimulus: row for row, stimulus in enumerate(ids)}
     rows = np.asarray([index[str(s)] for s in assembly["stimulus_id"].values])
     first = np.unique(rows, return_index=True)[1]
     kept = {name: coord for name, coord in assembly.coords.items() if coord.dims in (("neuroid",), ("time_bin",))}
-    of_stimuli = [n for n in map(str, assembly.coords) if n in ("label", "content") or n.startswith("train_")]
+    of_stimuli = {
+        name: coord.values[first]
+        for name, coord in assembly.coords.items()
+        if coord.dims == ("presentation",)
+        and name not in ("stimulus_id", "repetition")
+        and (coord.values == coord.values[first][rows]).all()
+    }
     return xr.DataArray(
         group_means(assembly.values, rows),
         dims=assembly.dims,
@@ -273,7 +282,7 @@ def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
             **kept,
             "stimulus_id": ("presentation", ids),
             "repetition": ("presentation", np.zeros(len(ids), int)),
-            **{name: ("presentation", assembly[name].values[first]) for name in of_stimuli},
+            **{name: ("presentation", values) for name, values in of_stimuli.items()},
         },
         attrs=assembly.attrs,
     )

@@ -21,6 +21,7 @@ from neurocompare.errors import InputError
 from neurocompare.filter_banks import gabor_v1, random_filters
 from neurocompare.hmax import hmax_c2
 from neurocompare.model import Given, Model
+from neurocompare.modulation import cochleagram_mean, spectrotemporal
 from neurocompare.representation import Representation, double_centred
 from neurocompare.stimuli import StimulusSet, batches
 
@@ -256,5 +257,6 @@ def _gram_maker(measure: str, name: str, features: int) -> Callable[[np.ndarray]
 
 # Those that need nothing but, some of them, a seed; the first line of each docstring says what it is.
 BASELINES: dict[str, Callable[..., Model | Given]] = {
-    make.__name__: make for make in (luminance, silhouette, gabor_v1, hmax_c2, random_filters)
+    make.__name__: make
+    for make in (luminance, silhouette, gabor_v1, hmax_c2, random_filters, cochleagram_mean, spectrotemporal)
 }

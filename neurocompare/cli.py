@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -13,12 +14,14 @@ import typer
 
 from analyses import ANALYSES
 from data_loaders import BENCHMARKS, LOADERS, inventory, load_benchmark, load_dataset
+from neurocompare import parallel, zoo
 from neurocompare import plot as figures
-from neurocompare import zoo
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import DataUnavailable, InputError, unknown_name
 from neurocompare.files import atomic
+from neurocompare.hearing import trainable
 from neurocompare.inference import chosen_by_other_seeds, contrasts
+from neurocompare.lock import holder
 from neurocompare.metrics import METRICS
 from neurocompare.model import Model
 from neurocompare.networks import build
@@ -32,10 +35,12 @@ from neurocompare.terminal import (
     console,
     notes,
     show_contrasts,
+    show_failures,
     show_logs,
     show_paths,
     show_rows,
     show_score,
+    show_status,
     show_study,
 )
 from neurocompare.train import RECORD, Run, train
@@ -45,6 +50,13 @@ SIMULATED = (
     "Running on a simulated brain instead (digits, photographs, a known generating network): "
     "this shows that the tool works and says nothing about brains."
 )
+_GO_ON = "then run the same command again; nothing that was finished is lost"
+WAYS_OUT = {
+    errno.ENOSPC: f": the disk is full; make room, {_GO_ON}",
+    errno.EDQUOT: f": the quota is used up; make room, {_GO_ON}",
+    errno.EROFS: ": the folder may only be read; choose another with -o",
+    errno.EACCES: ": the folder may not be written to; choose another with -o, or ask for the right",
+}
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 data_app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify data files.")
 app.add_typer(data_app, name="data")
@@ -117,21 +129,27 @@ def train_(
     batch_size: int = 128,
     learning_rate: Annotated[float | None, typer.Option(help="The rule's own by default.")] = None,
     seed: int = 0,
+    every: Annotated[int, typer.Option(help="Steps between checkpoints, from which the same command goes on.")] = 500,
+    snapshots: Annotated[
+        list[int] | None, typer.Option("--snapshot", help="Keep the network after so many steps, too; repeatable.")
+    ] = None,
 ) -> None:
-    """Train one network under one rule, and keep it in a run folder."""
+    """Train one network under one rule, and keep it in a run folder; with torchrun, in several processes."""
+    parallel.start()
     if rule not in RULES:
         raise unknown_name("rule", rule, RULES)
     if (out / RECORD).exists():
         raise InputError(f"{out} already holds a run; choose another folder with -o, or delete that one")
-    data = load_dataset(dataset)
+    data = trainable(load_dataset(dataset))
     shape = {"input_shape": list(data.input_shape), "n_classes": data.n_outputs}
     net = build({"architecture": architecture, **shape, "seed": seed})
     fitted = RULES[rule].for_net(net, seed=seed)
     with Bars() as bars:
         run = train(net, fitted, data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-                    track=bars.track)  # fmt: skip
+                    checkpoint=out / "checkpoint", every=every, snapshots=snapshots or (), track=bars.track)  # fmt: skip
     run.save(out)
-    console.print(f"{rule} on {dataset}: test accuracy {run.record['test_accuracy']:.3f}; kept in {out}")
+    if parallel.is_main():
+        console.print(f"{rule} on {dataset}: test accuracy {run.record['test_accuracy']:.3f}; kept in {out}")
 
 
 @app.command("score")
@@ -205,28 +223,46 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 def run(
     out: Folder,
     study: Annotated[Path | None, typer.Argument(help="A study file (TOML); the built-in study by default.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="One epoch, at most 5,000 images, two seeds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One epoch, at most 5,000 items, two seeds.")] = False,
+    modality: Annotated[str, typer.Option(help="Of the built-in study: image or sound.")] = "image",
     workers: Annotated[int, typer.Option(min=0, help="Processes; one per core by default.")] = 0,
+    scheduler: Annotated[str | None, typer.Option(help="Of a Dask cluster, such as tcp://host:8786.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.")] = False,
 ) -> None:
     """Run a study, or go on with it: train, probe, score, tabulate, plot."""
     workers = workers or os.cpu_count() or 1
     with Bars() as bars:
-        chosen = _study(study, out, quick)
-        table = chosen.run(bars.track, workers)
+        chosen = _study(study, out, quick, modality)
+        table = chosen.run(bars.track, workers, scheduler=scheduler, retry=retry)
     show_study(table)
     if all(name.startswith("simulated.") for name in chosen.spec.benchmarks):
         console.print("[bold yellow]These scores are of a simulated brain and say nothing about brains.[/]")
     show_paths([out / "scores.parquet", out / "scores.csv", *_figures(table, out)])
+    if show_failures(chosen.status()):
+        console.print(f"see `neurocompare status {out}`; try them again with --retry", soft_wrap=True)
+        raise typer.Exit(1)
 
 
-def _study(path: Path | None, out: Path, quick: bool) -> Study:
-    spec = builtin_spec("first_light") if path is None else read_spec(path)
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")]) -> None:
+    """Say how far a study is: what is done, what is being worked on, what failed and why, and how long it will take."""
+    study = open_study(folder)
+    show_status(study.status(), holder(folder), study.seconds_left())
+
+
+BUILT_IN = {"image": "first_light", "sound": "hearing"}  # the studies that come with the package, by modality
+
+
+def _study(path: Path | None, out: Path, quick: bool, modality: str) -> Study:
+    if modality not in BUILT_IN:
+        raise unknown_name("modality", modality, BUILT_IN)
+    spec = builtin_spec(BUILT_IN[modality]) if path is None else read_spec(path)
     study = Study(spec.quick() if quick else spec, out)
     try:
         study.prepare()
         return study
     except DataUnavailable as error:
-        if path is not None:
+        if path is not None or modality != "image":
             raise
         notes.print(f"[bold yellow]The recordings of the built-in study cannot be had[/]: {error}", highlight=False)
         notes.print(f"[bold yellow]{SIMULATED}[/]", highlight=False)
@@ -263,11 +299,15 @@ def contrasts_(
 
 
 @app.command()
-def analysis(name: Annotated[str, typer.Argument(help="See `list analyses`.")], out: Folder) -> None:
+def analysis(
+    name: Annotated[str, typer.Argument(help="See `list analyses`.")],
+    out: Folder,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, in seconds to a minute.")] = False,
+) -> None:
     """Recompute a published result."""
     if name not in ANALYSES:
         raise unknown_name("analysis", name, ANALYSES)
-    show_paths(ANALYSES[name](out))
+    show_paths(ANALYSES[name](out, quick))
 
 
 def _figures(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -285,7 +325,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that may not be written
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201
+        hint = WAYS_OUT.get(getattr(error, "errno", None) or 0, "")
+        print("error:", " ".join(str(error).split()) + hint, file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 

@@ -31,6 +31,7 @@ class Control:
         trained_on: ``(dataset, seed) -> dataset``, what ``net`` must have been trained on under backprop; where None it
             has its initial weights.
         seeded: there is one for each seed of a study; otherwise there is one in all.
+        of: the stimuli that it can look at, "image" or "sound"; None for those that do not look, or look at either.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Control:
     make: Callable[[LayeredNet, Preprocess, int], Model | Given]
     trained_on: Callable[[Dataset, int], Dataset] | None = None
     seeded: bool = True
+    of: str | None = None
 
 
 def untrained(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
@@ -77,6 +79,11 @@ def pixels(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
     return Model("pixels", nn.Sequential(OrderedDict(pixels=nn.Flatten())), ("pixels",), preprocess)
 
 
+def cochleagram(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
+    """The network's input itself, which of a sound has its time axis."""
+    return Model("cochleagram", nn.Sequential(OrderedDict(cochleagram=nn.Identity())), ("cochleagram",), preprocess)
+
+
 def category(net: LayeredNet, preprocess: Preprocess, seed: int) -> Given:
     """What the stimuli are called, and nothing of how they look: all the labels that come with them."""
 
@@ -90,13 +97,18 @@ def category(net: LayeredNet, preprocess: Preprocess, seed: int) -> Given:
     return Given("category", represent)
 
 
-def _baseline(name: str, description: str, *, seeded: bool = False) -> Control:
+def _baseline(name: str, description: str, *, of: str = "image", seeded: bool = False) -> Control:
     """A baseline that looks at stimuli alone."""
 
     def make(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model | Given:
         return baselines.BASELINES[name](**({"seed": seed} if seeded else {}))
 
-    return Control(name, description, make, seeded=seeded)
+    return Control(name, description, make, seeded=seeded, of=of)
+
+
+def controls_of(modality: str) -> tuple[str, ...]:
+    """The controls for studies of modality ``"image"`` or ``"sound"``."""
+    return tuple(name for name, control in CONTROLS.items() if control.of in (None, modality))
 
 
 CONTROLS: dict[str, Control] = {
@@ -105,11 +117,14 @@ CONTROLS: dict[str, Control] = {
         Control("untrained", "the network with its initial weights", untrained),
         Control("permuted_weights", "backprop's weights, shuffled within layers", permuted_weights, the_task),
         Control("shuffled_labels", "backprop on labels shuffled over images", shuffled_labels, with_shuffled_labels),
-        Control("pixels", "the network's input", pixels, seeded=False),
+        Control("pixels", "the network's input", pixels, seeded=False, of="image"),
+        Control("cochleagram", "the network's input", cochleagram, seeded=False, of="sound"),
         _baseline("luminance", "mean luminance of an image, one number"),
         _baseline("silhouette", "outline of the object, where there is one on an even background"),
         _baseline("gabor_v1", "simple and complex cells: a bank of Gabor filters, normalised"),
         _baseline("hmax_c2", "HMAX: maxima over Gabor filters and over stored patches"),
+        _baseline("cochleagram_mean", "mean of each frequency band over time", of="sound"),
+        _baseline("spectrotemporal", "power in a bank of spectrotemporal modulation filters", of="sound"),
         _baseline("random_filters", "three stages of random filters, rectified and pooled", seeded=True),
         Control("category", "the stimuli's labels", category, seeded=False),
     )

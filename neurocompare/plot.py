@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -29,6 +30,9 @@ _CONTROL_STYLE = {
     "permuted_weights": ("#777777", "x", ":"),
     "shuffled_labels": ("#777777", "s", "-."),
     "pixels": ("k", "_", "-."),
+    "cochleagram": ("k", "_", "-."),
+    "cochleagram_mean": ("#999999", ".", ":"),
+    "spectrotemporal": ("k", "+", ":"),
     "luminance": ("#999999", ".", ":"),
     "silhouette": ("#555555", "|", "--"),
     "gabor_v1": ("k", "+", ":"),
@@ -38,6 +42,7 @@ _CONTROL_STYLE = {
 }
 _OTHER_COLOURS = ("#882255", "#332288", "#44AA99", "#AA4499", "#999933")  # after Paul Tol; models that are no rules
 _CEILING = "#DDDDDD"
+MOST_COLUMNS = 3  # where there is one row
 MOST_TICKS = 40  # of a deep network every second, third, ... layer is named
 
 
@@ -90,10 +95,13 @@ def _as_table(scores: Score | pd.DataFrame) -> pd.DataFrame:
 
 def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], x_label: str) -> Figure:
     columns = [list(part.groupby("metric", sort=False)) for _, part in table.groupby("benchmark", sort=False)]
-    n_rows = max(map(len, columns))
-    figure = Figure(figsize=(max(3.2 * len(columns), 6.5), 2.7 * n_rows + 0.9), layout="constrained")
-    axes = figure.subplots(n_rows, len(columns), squeeze=False)
+    n_rows, n_columns = max(map(len, columns)), len(columns)
     panels = [(row, column, *group) for column, groups in enumerate(columns) for row, group in enumerate(groups)]
+    if n_rows == 1 and n_columns > MOST_COLUMNS:  # one below the other rather than too small to read
+        panels = [(*divmod(column, MOST_COLUMNS), name, part) for _, column, name, part in panels]
+        n_rows, n_columns = -(-n_columns // MOST_COLUMNS), MOST_COLUMNS
+    figure = Figure(figsize=(max(3.2 * n_columns, 6.5), 2.9 * n_rows + 0.9), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for axis in axes.flat:
         axis.set_visible(False)
     for row, column, name, part in panels:
@@ -105,7 +113,7 @@ def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], x_l
         units = ("RDM" if metric.startswith("rsa") else "neuroid") + ("s" if first.n_units > 1 else "")
         without = "" if np.isfinite(first.ceiling_lower) else ", no ceiling estimable"
         axis.set_title(f"{first.benchmark}\n{first.n_stimuli} stimuli, {first.n_units} {units}{without}", fontsize=8)
-        axis.set_ylabel(METRICS[metric].label if metric in METRICS else metric, fontsize=8)
+        axis.set_ylabel(fill(METRICS[metric].label if metric in METRICS else metric, 30), fontsize=8)
         axis.set_xlabel(x_label, fontsize=8)
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)

@@ -46,6 +46,7 @@ class ProbePlan:
 
     Attributes:
         shapes: of each layer's activity to one stimulus.
+        average_time: whether that is the mean over time.
         passes: the slices that each pass over the stimuli collects.
         n_stimuli, batch_size: per pass.
         peak_bytes: of buffers, Gram matrices and one batch of activity, beyond the model itself.
@@ -60,6 +61,7 @@ class ProbePlan:
     peak_bytes: int
     reports: Mapping[str, int]
     seconds: float = field(compare=False)
+    average_time: bool = False
 
     @property
     def widths(self) -> dict[str, int]:
@@ -92,6 +94,7 @@ def plan(
     memory: int = MEMORY,
     batch_size: int = 64,
     keep_features: bool = False,
+    average_time: bool = False,
 ) -> ProbePlan:
     """Plan the passes from one forward pass of one stimulus.
 
@@ -101,10 +104,12 @@ def plan(
         batch_size: stimuli per forward pass at most; fewer where a batch's activity (of a network, four times that of its
             widest layer; all of it where a rule settles) would take over 1/4 of ``memory``.
         keep_features: all features are held, too.
+        average_time: see ``probe``.
     Raises:
         InputError: the Gram matrices alone exceed ``memory``, or a layer that was asked for is never called.
     """
-    looks, folded = _look(model, stimuli, model.choose(layers))
+    average_time = average_time and "seconds" in model.preprocess.describe()
+    looks, folded = _look(model, stimuli, model.choose(layers), average_time)
     shapes = {layer: look.shape for layer, look in looks.items()}
     widths = {layer: math.prod(shape) for layer, shape in shapes.items()}
     unreached = [layer for layer in model.choose(layers) if layer not in widths]
@@ -127,7 +132,7 @@ def plan(
     seconds = n * sum(max(looks[piece.layer].reached for piece in part) for part in passes)
     seconds += _seconds_per_slice(n) * total / SLICE_WIDTH
     reports = {layer: look.calls for layer, look in looks.items()}
-    return ProbePlan(shapes, passes, n, batch_size, fixed + 4 * n * widest, reports, seconds)
+    return ProbePlan(shapes, passes, n, batch_size, fixed + 4 * n * widest, reports, seconds, average_time)
 
 
 def _seconds_per_slice(n: int) -> float:
@@ -163,6 +168,7 @@ def probe(
     memory: int = MEMORY,
     batch_size: int = 64,
     keep_features: bool = False,
+    average_time: bool = False,
     track: Track = silent,
 ) -> dict[str, Representation]:
     """The representation of a stimulus set in each layer.
@@ -175,6 +181,8 @@ def probe(
         layers: names or globs; all of the model's layers by default.
         memory, batch_size: see ``plan``.
         keep_features: also hold each layer's features, float32, for metrics that look at them.
+        average_time: of a network for sounds, average each layer over time, the last axis, where it has one, as Kell et al.
+            2018 and Tuckute et al. 2023 do: responses to whole sounds do not depend on when in it something was heard.
         track: shows progress over batches.
     Returns:
         layer name -> ``Representation`` over ``stimuli.ids``, in network order; of a module that is called more than
@@ -188,7 +196,10 @@ def probe(
     model.net.eval()
     try:
         _check_mode(model)
-        steps = plan(model, stimuli, layers, memory=memory, batch_size=batch_size, keep_features=keep_features)
+        steps = plan(
+            model, stimuli, layers, memory=memory, batch_size=batch_size, keep_features=keep_features,
+            average_time=average_time,
+        )  # fmt: skip
         log.info("%s", steps)
         n = len(stimuli)
         grams = {layer: [np.zeros((n, n)), np.zeros(n)] for layer in steps.widths}
@@ -207,7 +218,9 @@ def probe(
         for module, mode in modes.items():
             module.training = mode
     settings = model.preprocess.describe()
-    provenance = {"stimuli": stimuli.name} | ({"seconds": settings["seconds"]} if "seconds" in settings else {})
+    provenance = {"stimuli": stimuli.name}
+    if "seconds" in settings:
+        provenance |= {"seconds": settings["seconds"], "time": "averaged" if steps.average_time else "kept"}
     device = model.device.type
     return {
         layer: Representation(
@@ -251,6 +264,7 @@ def _collect(
     for rows, load in track(loads, title, len(loads)):
 
         def sink(layer: str, activity: Tensor, rows: slice = rows) -> None:
+            activity = _over_time(activity, steps.average_time)
             piece = pieces[layer]
             n, width = rows.stop - rows.start, steps.widths[layer]
             if activity.numel() not in (width, n * width):  # width: the same for all stimuli, a position code say
@@ -261,7 +275,14 @@ def _collect(
     return buffers
 
 
-def _look(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> tuple[dict[str, Look], bool]:
+def _over_time(activity: Tensor, average: bool) -> Tensor:
+    """``(B, ..., time)`` averaged over time, if so wanted; what has no time as it is."""
+    return activity.mean(-1) if average and activity.ndim > 2 else activity
+
+
+def _look(
+    model: Model, stimuli: StimulusSet, layers: Sequence[str], average_time: bool
+) -> tuple[dict[str, Look], bool]:
     """What there is to see of each layer that is called; whether one has no row per stimulus.
 
     Windows and patches folded into the batch (Swin, LeViT), or time before batch: how such rows belong to stimuli is
@@ -269,17 +290,18 @@ def _look(model: Model, stimuli: StimulusSet, layers: Sequence[str]) -> tuple[di
     """
     _, load = batches(stimuli, model.preprocess, 1)[0]
     x = torch.from_numpy(load()).to(model.device)
-    _seen(model, x, layers)  # the first time is spent on more than will be
-    looks, rows = _seen(model, x, layers)
+    _seen(model, x, layers, average_time)  # the first time is spent on more than will be
+    looks, rows = _seen(model, x, layers, average_time)
     return {layer: looks[layer] for layer in layers if layer in looks}, rows != {1}
 
 
-def _seen(model: Model, x: Tensor, layers: Sequence[str]) -> tuple[dict[str, Look], set[int]]:
+def _seen(model: Model, x: Tensor, layers: Sequence[str], average_time: bool) -> tuple[dict[str, Look], set[int]]:
     looks: dict[str, Look] = {}
     rows: set[int] = set()
     start = time.perf_counter()
 
     def sink(layer: str, activity: Tensor) -> None:
+        activity = _over_time(activity, average_time)
         calls = looks[layer].calls if layer in looks else 0
         one_row = activity.ndim > 0 and activity.shape[0] == 1
         shape = tuple(activity.shape[1:] if one_row else activity.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from neurocompare import assembly
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError, unknown_name
 from neurocompare.files import atomic
-from neurocompare.metrics import METRICS, Ceiling, Joint, Metric, data_for
+from neurocompare.metrics import METRICS, Ceiling, Joint, Metric, OverTime, data_for
 from neurocompare.model import Given, Model
 from neurocompare.probe import MEMORY, probe
 from neurocompare.progress import Track, silent
@@ -71,26 +72,52 @@ class Score:
         """Write netCDF, whole or not at all.
 
         It is netCDF 3, which every netCDF library reads and scipy reads ten times faster than HDF5-based netCDF 4; a study
-        has many small files.
+        has many small files. A checksum of the content is an attribute of it.
         """
         with atomic(path) as temporary:
-            self.data.to_netcdf(temporary, engine="scipy")
+            self.data.assign_attrs(sha256=_content_sha256(self.data)).to_netcdf(temporary, engine="scipy")
 
     @classmethod
     def load(cls, path: Path) -> Score:
         """Read what ``save`` wrote.
 
         Raises:
-            InputError: the file is not a readable netCDF score.
+            DamagedScore: the file is not a readable netCDF score, or not what was written.
         """
         try:
-            with xr.open_dataset(path, engine="scipy") as data:
-                return cls(_native(data.load()))
-        except (OSError, KeyError, TypeError, ValueError) as error:  # what scipy raises on a damaged file
-            reason = str(error).partition("\n")[0]
-            raise InputError(
-                f"{path} is not a readable score: {reason}; delete it, and it is computed again"
-            ) from error
+            with xr.open_dataset(path, engine="scipy") as stored:
+                data = _native(stored.load())
+            written = data.attrs.pop("sha256", "none")
+            reason = (
+                "" if _content_sha256(data) == written else f"its content is not what was written (sha256 {written})"
+            )
+        except Exception as error:  # noqa: BLE001 (a damaged header can make scipy and xarray raise anything)
+            reason = str(error).partition("\n")[0] or type(error).__name__
+        if reason:
+            raise DamagedScore(f"{path} is not a readable score: {reason}; delete it, and it is computed again")
+        return cls(data)
+
+
+class DamagedScore(InputError):
+    """A score's file is not what was written."""
+
+
+def _content_sha256(data: xr.Dataset) -> str:
+    """Of values, dims, coordinates and attributes, whatever the types that a file format stores them in."""
+    digest = hashlib.sha256()
+    for name in sorted(map(str, data.variables)):
+        values = data[name].values
+        content = (
+            values.astype(np.float64).tobytes()
+            if values.dtype.kind in "fiu"
+            else "\0".join(map(str, values.flat)).encode()
+        )
+        digest.update(f"{name}\0{data[name].dims}\0{values.shape}\0".encode() + content)
+    attrs = {name: value.item() if isinstance(value, np.generic) else value for name, value in data.attrs.items()}
+    digest.update(
+        "".join(f"{k}\0{float(v) if isinstance(v, int | float) else v}\0" for k, v in sorted(attrs.items())).encode()
+    )
+    return digest.hexdigest()
 
 
 def _native(data: xr.Dataset) -> xr.Dataset:
@@ -137,8 +164,9 @@ def score(
     """
     chosen = resolve_metric(benchmark.metric if metric is None else metric)
     representations = probe(
-        model, benchmark.stimuli, layers, memory=memory, keep_features=chosen.needs_features, track=track
-    )
+        model, benchmark.stimuli, layers, memory=memory, keep_features=chosen.needs_features,
+        average_time=not isinstance(chosen, OverTime), track=track,
+    )  # fmt: skip
     return score_layers(model.describe(), representations, benchmark, chosen)
 
 

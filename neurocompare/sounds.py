@@ -11,7 +11,7 @@ from scipy.signal import resample_poly
 
 from neurocompare.errors import InputError
 
-# Of full scale; so many samples in a row at either extreme are a recording cut off there, not a peak that touched it.
+# Of full scale; so many samples in a row at an extreme that high are a recording cut off there, not a peak that touched it.
 FULL_SCALE = 0.999
 CLIPPED_RUN = 8
 
@@ -79,11 +79,13 @@ class Sound:
 def check_not_clipped(sound: Sound, name: str) -> None:
     """Raise ``InputError`` for a recording cut off at full scale: its spectrum is that of the cutting, too."""
     samples = sound.samples
-    for extreme in (samples >= FULL_SCALE, samples <= -FULL_SCALE):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], extreme.astype(np.int8), [0]])))
+    for extreme in (samples.max(), samples.min()):
+        if abs(extreme) < FULL_SCALE:
+            continue
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], (samples == extreme).astype(np.int8), [0]])))
         runs = edges[1::2] - edges[::2]
         if runs.size and runs.max() >= CLIPPED_RUN:
             raise InputError(
-                f"{name} is clipped: {runs.max()} samples in a row are at full scale (at {sound.rate} Hz; "
+                f"{name} is clipped: {runs.max()} samples in a row are at its extreme, full scale (at {sound.rate} Hz; "
                 f"{CLIPPED_RUN} or more count); record it again at a lower level, or leave it out"
             )

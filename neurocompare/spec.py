@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neurocompare.controls import CONTROLS
+from neurocompare.controls import controls_of
 from neurocompare.errors import InputError, unknown_name
 
 if sys.version_info >= (3, 11):
@@ -43,8 +43,9 @@ class StudySpec(_Strict):
     Attributes:
         name: of the study.
         dataset: a key of ``LOADERS``.
+        modality: what networks and brains are shown.
         rules, controls: keys of ``RULES`` and ``CONTROLS`` (names are checked when a ``Study`` is made of it); every
-            control unless some are named.
+            control for the modality unless some are named.
         regions: each benchmark's region is also a model of the others of its dataset.
         seeds: each makes one network per rule, its feedback weights and its order of data.
         network: an architecture and its arguments; input shape and classes come from the dataset.
@@ -54,15 +55,21 @@ class StudySpec(_Strict):
     """
 
     name: str
+    modality: Literal["image", "sound"] = "image"
     dataset: str
     rules: tuple[str, ...] = ()
-    controls: tuple[str, ...] = tuple(CONTROLS)
+    controls: tuple[str, ...] | None = None
     regions: bool = True
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     network: dict[str, Any] = {"architecture": "convnet"}
     training: Training = Training()
     rule_settings: dict[str, dict[str, Any]] = {}
     benchmarks: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+
+    @property
+    def all_controls(self) -> tuple[str, ...]:
+        """Those that are named, or else every one for the modality."""
+        return controls_of(self.modality) if self.controls is None else self.controls
 
     def quick(self) -> StudySpec:
         """A small version: one epoch of at most 5,000 items and two seeds."""
@@ -88,7 +95,7 @@ def read_spec(path: Path) -> StudySpec:
 
 
 def builtin_spec(name: str) -> StudySpec:
-    """A study that ships with the package: ``first_light``, or ``offline`` for machines without data."""
+    """A study that ships with the package: ``first_light``, ``hearing``, or ``offline`` for machines without data."""
     with resources.as_file(resources.files("neurocompare") / "studies" / f"{name}.toml") as path:
         return read_spec(path)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -176,3 +178,42 @@ def _band(row: pd.Series) -> str:
 def _show_notes(table: pd.DataFrame) -> None:
     for note in dict.fromkeys(filter(None, table["note"])):
         console.print(f"note: {note}", highlight=False)
+
+
+def show_status(status: pd.DataFrame, worker: Mapping[str, Any] | None, seconds_left: float | None) -> None:
+    """How many scores are done, running, planned and failed, for each model; who works on them; reasons of failures."""
+    states = ("done", "running", "planned", "failed")
+    counts = (
+        status.groupby(["model", "state"], sort=False)
+        .size()
+        .unstack(fill_value=0)
+        .reindex(columns=states, fill_value=0)
+    )
+    view = Table("model", *states, box=SIMPLE)
+    for column in view.columns[1:]:
+        column.justify = "right"
+    for model, row in counts.loc[list(dict.fromkeys(status["model"]))].iterrows():
+        view.add_row(str(model), *(str(n) if n else "" for n in row))
+    view.add_section()
+    view.add_row("all", *map(str, counts.sum()))
+    console.print(view)
+    if worker is not None:
+        left = (
+            "" if seconds_left is None else f"; about {timedelta(seconds=round(seconds_left))} left at its pace so far"
+        )
+        console.print(
+            f"process {worker['pid']} of {worker['user']} on {worker['host']} works on it{left}", highlight=False
+        )
+    show_failures(status)
+
+
+def show_failures(status: pd.DataFrame) -> int:
+    """Each distinct reason, and which models it befell; returns how many scores failed."""
+    failed = status[status["state"] == "failed"]
+    for reason, part in failed.groupby("reason", sort=False):
+        seeds = part[["model", "seed"]].drop_duplicates()
+        names = (m if pd.isna(s) else f"{m} (seed {s})" for m, s in seeds.itertuples(index=False))
+        console.print(
+            f"[bold red]failed[/] {len(part)} scores of {', '.join(names)}: {escape(str(reason))}", highlight=False
+        )
+    return len(failed)

@@ -1,20 +1,25 @@
-"""Training: any layered network, any rule, one loop."""
+"""Training: any layered network, any rule, one loop; in one process or, started by torchrun, in several."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from neurocompare.dataset import Dataset, Split, Tasks
+from neurocompare import parallel
+from neurocompare.accuracy import accuracies, accuracy, outputs, results_of_test, scaler
+from neurocompare.checkpoints import Checkpoint, Progress, Snapshot, read_state, state_of, write_state
+from neurocompare.cochleagram import CochleagramPreprocess
+from neurocompare.dataset import Dataset
 from neurocompare.errors import DataUnavailable, InputError
-from neurocompare.files import atomic, sha256_of, write_text
+from neurocompare.files import write_text
 from neurocompare.losses import LOSSES, Loss, cross_entropy, over_tasks
 from neurocompare.model import Model
 from neurocompare.networks import LayeredNet, build
@@ -22,6 +27,10 @@ from neurocompare.progress import Track, silent
 from neurocompare.rules import RULES, Rule
 from neurocompare.stimuli import ImagePreprocess, Preprocess
 
+_PREPROCESSES: dict[str, Callable[[Mapping[str, Any]], Preprocess]] = {
+    "image": ImagePreprocess.from_description,
+    "cochleagram": CochleagramPreprocess.from_description,
+}
 WEIGHTS, RECORD = "weights.pt", "run.json"
 
 
@@ -33,12 +42,14 @@ class Run:
         net, rule: as training left them.
         preprocess: of the dataset it was trained on.
         record: settings and results (rule, seeds, epochs, loss per epoch, test accuracy), plain values.
+        snapshots: of network and rule during training, where some were asked for; see ``at``.
     """
 
     net: LayeredNet
     rule: Rule
     preprocess: Preprocess
     record: Mapping[str, Any]
+    snapshots: tuple[Snapshot, ...] = ()
 
     def model(self, name: str | None = None) -> Model:
         """The network as a ``Model``, probed through its rule's own inference."""
@@ -52,21 +63,48 @@ class Run:
             provenance={"training": {k: v for k, v in self.record.items() if k != "seed"}},
         )
 
+    def at(self, step: int) -> Run:
+        """Network and rule as they were after so many steps, of which there is a snapshot.
+
+        Returns:
+            A run of its own, whose record has ``step`` and ``epoch`` (a fraction), the test accuracy at that time, and
+            the losses of the epochs that were over.
+        Raises:
+            InputError: there is no such snapshot.
+            DataUnavailable: the file of a loaded run's snapshot is not what was written.
+        """
+        found = {snapshot.step: snapshot for snapshot in self.snapshots}
+        if step not in found:
+            there = ", ".join(map(str, found)) or "none; train with snapshots=[...]"
+            raise InputError(f"there is no snapshot of step {step}; there are: {there}")
+        snapshot = found[step]
+        net, rule = copy.deepcopy((self.net, self.rule))
+        state = snapshot.state()
+        net.load_state_dict(state["net"])
+        rule.load_state_dict(state["rule"])
+        then = {"step": step, "epoch": snapshot.epoch, **snapshot.results}
+        losses = self.record["loss_per_epoch"][: int(snapshot.epoch)]
+        return Run(net, rule, self.preprocess, {**self.record, "loss_per_epoch": losses, **then})
+
     def save(self, folder: Path) -> None:
-        """Write weights and record; the record comes last, so where it is the run is whole."""
-        with atomic(folder / WEIGHTS) as temporary:
-            torch.save({"net": self.net.state_dict(), "rule": self.rule.state_dict()}, temporary)
+        """Write weights, snapshots and record; the record comes last, so where it is the run is whole.
+
+        Of processes that trained together only the main one writes.
+        """
+        if not parallel.is_main():
+            return
         record = {
             "network": self.net.spec,
             "preprocess": self.preprocess.describe(),
-            "weights_file_sha256": sha256_of(folder / WEIGHTS),
+            "weights_file_sha256": write_state(folder / WEIGHTS, state_of(self.net, self.rule)),
+            **({"snapshots": [snapshot.save(folder) for snapshot in self.snapshots]} if self.snapshots else {}),
             **self.record,
         }
         write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote; snapshots are read when they are asked for.
 
         Raises:
             DataUnavailable: there is no run, or its weights are not those that were written.
@@ -74,20 +112,15 @@ class Run:
         if not (folder / RECORD).is_file():
             raise DataUnavailable(f"{folder} holds no run: {RECORD} is missing; train one with `neurocompare train`")
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        expected = record.pop("weights_file_sha256")
-        found = sha256_of(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else "no file"
-        if found != expected:
-            raise DataUnavailable(
-                f"{folder / WEIGHTS} is not what was written: expected sha256 {expected}, found {found}; "
-                "delete the folder and train again"
-            )
-        net = build(record.pop("network"))
+        state = read_state(folder / WEIGHTS, record.pop("weights_file_sha256"))
+        snapshots = tuple(Snapshot.load(folder, described) for described in record.pop("snapshots", ()))
+        net = build(record.pop("network")).to(next(iter(state["net"].values())).dtype)
         rule = RULES[record["rule"]].for_net(net, seed=record["rule_seed"], **record["rule_settings"])
-        state = torch.load(folder / WEIGHTS, weights_only=True)
         net.load_state_dict(state["net"])
         rule.load_state_dict(state["rule"])
-        preprocess = ImagePreprocess.from_description(record.pop("preprocess"))
-        return cls(net, rule, preprocess, record)
+        described = record.pop("preprocess")
+        preprocess = _PREPROCESSES[described["kind"]](described)
+        return cls(net, rule, preprocess, record, snapshots)
 
 
 def train(
@@ -102,8 +135,14 @@ def train(
     loss: Loss = cross_entropy,
     seed: int = 0,
     track: Track = silent,
+    checkpoint: Path | None = None,
+    every: int = 500,
+    snapshots: Collection[int] = (),
 ) -> Run:
     """Train ``net`` in place under ``rule``.
+
+    Processes that torchrun started (``parallel.start``) train one network together, to which each has to call this with
+    equal arguments.
 
     Args:
         net: takes inputs of ``data``'s shape; the device of its parameters is used.
@@ -115,30 +154,20 @@ def train(
         loss: of the task; with several tasks it is summed over them.
         seed: of the order of the data and of the rule's noise.
         track: shows progress over steps.
+        checkpoint: a file from which a training that was broken off goes on when it is called again with equal
+            arguments: on a CPU, with as many threads, the result is bit by bit that of one that was not. It is gone when
+            training is over.
+        every: so many steps the checkpoint is written.
+        snapshots: after how many steps (0 for before learning) network and rule are kept, for ``Run.at``.
     Raises:
-        InputError: the data do not fit the network, or the loss stopped being finite.
+        InputError: the data do not fit the network, the loss stopped being finite, the checkpoint is of a training with
+            other arguments, or processes cannot share the work.
     """
     _check_fit(net, rule, data, batch_size)
-    loss = loss if data.tasks is None else over_tasks(loss, data.tasks)
-    device = next(net.parameters()).device
+    wanted = _wanted(snapshots, epochs * (len(data.train) // batch_size))
+    parallel.check(rule, rule.name, batch_size, optimizer=rule.needs.optimizer)
     rate = rule.learning_rate if learning_rate is None else learning_rate
-    # The learning rate is the one argument that every torch.optim class takes alike.
-    stepper = optimizer([*net.parameters(), *rule.parameters()], lr=rate)  # type: ignore[call-arg]
-    order = np.random.default_rng(seed)
-    noise = torch.Generator(device).manual_seed(seed)
-    scale = scaler(data.preprocess, device)
-    steps = len(data.train) // batch_size
-    schedule = (rows for _ in range(epochs) for rows in _epoch(order, len(data.train), batch_size))
-    losses: list[float] = []
-    net.train()
-    for rows in track(schedule, f"train {rule.name} seed {seed}", epochs * steps):
-        x, y = scale(data.train.inputs[rows]), torch.from_numpy(data.train.labels[rows]).to(device)
-        losses.append(float(rule.step(net, stepper, x, y, loss, noise).loss))
-        if not np.isfinite(losses[-1]):
-            raise InputError(
-                f"training under {rule.name} diverged: the loss is {losses[-1]} after {len(losses)} steps at learning "
-                f"rate {rate}; lower it"
-            )
+    loss = loss if data.tasks is None else over_tasks(loss, data.tasks)
     record = {
         **_describe_rule(rule),
         "dataset": data.name,
@@ -149,9 +178,84 @@ def train(
         "optimizer": optimizer.__name__,
         "learning_rate": rate,
         "loss": loss.name,
-        "loss_per_epoch": [round(float(part.mean()), 6) for part in np.array_split(losses, epochs)] if losses else [],
-    } | _test_accuracy(net, rule, data)
-    return Run(net.eval(), rule, data.preprocess, record)
+        **({"processes": parallel.size()} if parallel.size() > 1 else {}),
+    }
+    # The learning rate is the one argument that every torch.optim class takes alike.
+    stepper = optimizer([*net.parameters(), *rule.parameters()], lr=rate)  # type: ignore[call-arg]
+    parallel.join(net, rule, stepper)
+    first = next(net.parameters())
+    noise = torch.Generator(first.device).manual_seed(parallel.noise_seed(rule, rule.name, seed))
+    progress = Progress(net, rule, stepper, noise)
+    kept = None
+    if checkpoint is not None:
+        details = {"snapshots": wanted, "device": first.device.type, "dtype": str(first.dtype)}
+        kept = Checkpoint(checkpoint, every, {"network": net.spec, **record, **details})
+        kept.resume(progress)
+    _learn(progress, data, loss, record, wanted, kept, track)
+    record |= {"loss_per_epoch": _per_epoch(progress.losses, epochs), **results_of_test(net, rule, data)}
+    if kept is not None:
+        kept.remove()
+    return Run(net.eval(), rule, data.preprocess, record, tuple(progress.snapshots))
+
+
+def _learn(
+    progress: Progress,
+    data: Dataset,
+    loss: Loss,
+    record: Mapping[str, Any],
+    wanted: Collection[int],
+    kept: Checkpoint | None,
+    track: Track,
+) -> None:
+    """Take the steps that are left."""
+    net, rule, batch_size = progress.net, progress.rule, record["batch_size"]
+    order = np.random.default_rng(record["seed"])
+    schedule = (rows for _ in range(record["epochs"]) for rows in _epoch(order, len(data.train), batch_size))
+    first = next(net.parameters())
+    scale = scaler(data.preprocess, first.device, first.dtype)
+    per_epoch = len(data.train) // batch_size
+    left, count = islice(schedule, progress.step, None), record["epochs"] * per_epoch - progress.step
+    show = track if parallel.is_main() else silent
+    net.train()
+    if progress.step == 0:
+        _look(progress, data, wanted, per_epoch)
+    for rows in show(left, f"train {rule.name} seed {record['seed']}", count):
+        mine = parallel.share(rows)
+        x, y = scale(data.train.inputs[mine]), torch.from_numpy(data.train.labels[mine]).to(first.device)
+        found = rule.step(net, progress.optimizer, x, y, loss, progress.noise).loss
+        progress.losses.append(float(parallel.mean(found)))
+        if not np.isfinite(progress.losses[-1]):
+            if kept is not None:
+                kept.remove()  # nothing could come of it
+            raise InputError(
+                f"training under {rule.name} diverged: the loss is {progress.losses[-1]} after {progress.step} steps at "
+                f"learning rate {record['learning_rate']}; lower it"
+            )
+        _look(progress, data, wanted, per_epoch)
+        if kept is not None:
+            kept.keep(progress)
+
+
+def _look(progress: Progress, data: Dataset, wanted: Collection[int], per_epoch: int) -> None:
+    """Take a snapshot when it is time; learning does not notice."""
+    if progress.step in wanted:
+        results = results_of_test(progress.net, progress.rule, data)
+        progress.net.train()
+        state = state_of(progress.net, progress.rule)
+        progress.snapshots.append(Snapshot(progress.step, progress.step / per_epoch, results, state))
+
+
+def _wanted(snapshots: Collection[int], steps: int) -> list[int]:
+    """The steps after which snapshots are taken, in order."""
+    wanted = sorted({int(step) for step in snapshots})
+    wrong = [step for step in wanted if not 0 <= step <= steps]
+    if wrong:
+        raise InputError(f"snapshots can be taken after 0 to {steps} steps, as there are no more, but got {wrong[0]}")
+    return wanted
+
+
+def _per_epoch(losses: list[float], epochs: int) -> list[float]:
+    return [round(float(part.mean()), 6) for part in np.array_split(losses, epochs)] if losses else []
 
 
 def _describe_rule(rule: Rule) -> dict[str, Any]:
@@ -161,59 +265,6 @@ def _describe_rule(rule: Rule) -> dict[str, Any]:
         "rule_seed": rule.provenance["rule_seed"],
         "rule_settings": rule.provenance["settings"],
     }
-
-
-def accuracy(net: LayeredNet, rule: Rule, split: Split, preprocess: Preprocess, batch_size: int = 1000) -> float:
-    """Fraction of a split that the network's largest output, as the rule infers it, classifies rightly."""
-    return float((outputs(net, rule, split, preprocess, batch_size).argmax(1) == split.labels).mean())
-
-
-@torch.inference_mode()
-def outputs(net: LayeredNet, rule: Rule, split: Split, preprocess: Preprocess, batch_size: int = 1000) -> np.ndarray:
-    """What the network says of a split, as the rule infers it, ``(n, outputs)``."""
-    net.eval()
-    scale = scaler(preprocess, next(net.parameters()).device)
-    found = []
-    for start in range(0, len(split), batch_size):
-        *_, output = rule.activities(net, scale(split.inputs[start : start + batch_size])).values()
-        found.append(output.cpu().numpy())
-    return np.concatenate(found)
-
-
-def accuracies(said: np.ndarray, labels: np.ndarray, tasks: Tasks) -> dict[str, float]:
-    """Of several tasks, the fraction of items with a label in it that a task's largest output classifies rightly.
-
-    Args:
-        said: ``(n, outputs)``.
-        labels: ``(n,)``; see ``Tasks``.
-    """
-    classes = np.asarray(tasks.meanings)[labels]  # (n, tasks)
-    found = {}
-    for name, start, size, right in zip(tasks.names, tasks.starts, tasks.sizes, classes.T, strict=True):
-        has = right >= 0
-        found[name] = float((said[has, start : start + size].argmax(1) == right[has]).mean())
-    return found
-
-
-def _test_accuracy(net: LayeredNet, rule: Rule, data: Dataset) -> dict[str, Any]:
-    """For the record: of several tasks each, and their mean."""
-    if data.tasks is None:
-        return {"test_accuracy": round(accuracy(net, rule, data.test, data.preprocess), 6)}
-    each = accuracies(outputs(net, rule, data.test, data.preprocess), data.test.labels, data.tasks)
-    rounded = {task: round(value, 6) for task, value in each.items()}
-    return {"test_accuracy": round(float(np.mean(list(each.values()))), 6), "test_accuracy_by_task": rounded}
-
-
-def scaler(preprocess: Preprocess, device: torch.device) -> Callable[[np.ndarray], Tensor]:
-    """From stored inputs to those of the network: uint8 images as ``ImagePreprocess`` scales the same images."""
-
-    def as_they_are(inputs: np.ndarray) -> Tensor:
-        return torch.from_numpy(inputs).to(device, torch.float32)
-
-    if not isinstance(preprocess, ImagePreprocess):
-        return as_they_are
-    mean, std = (255 * torch.tensor(v, device=device)[:, None, None] for v in (preprocess.mean, preprocess.std))
-    return lambda inputs: as_they_are(inputs).sub_(mean).div_(std)
 
 
 def _epoch(order: np.random.Generator, n: int, batch_size: int) -> list[np.ndarray]:
@@ -235,4 +286,4 @@ def _check_fit(net: LayeredNet, rule: Rule, data: Dataset, batch_size: int) -> N
         raise InputError(f"batch_size must be from 1 to the {len(data.train)} training items, but is {batch_size}")
 
 
-__all__ = ["LOSSES", "Run", "accuracy", "train"]
+__all__ = ["LOSSES", "RECORD", "WEIGHTS", "Run", "accuracies", "accuracy", "outputs", "scaler", "train"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,6 +110,20 @@ def image_model(side: int = 10, *, seed: int = 0) -> Model:
     return Model("toy", net, tuple(net.layers), preprocess(side), seed=seed)
 
 
+@dataclass(frozen=True)
+class AsSound(ImagePreprocess):
+    """To pixels, columns as if they were the frames of a sound of .3 s: for metrics over time."""
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "seconds": 0.3}
+
+
+def timed_model() -> Model:
+    """``image_model``, which takes images as if they were sounds."""
+    model = image_model()
+    return Model(model.name, model.net, model.layers, AsSound(**asdict(preprocess())), seed=model.seed)
+
+
 def responses(
     n: int = 40, neuroids: int = 6, repetitions: int = 2, *, noise: float = 0.5, seed: int = 0
 ) -> xr.DataArray:
@@ -143,10 +159,32 @@ def responses_for(metric: str, n: int = 40, repetitions: int = 2) -> xr.DataArra
     if metric.startswith(("decoding", "kernel_analysis")):
         labels = map(str, data.values[:n, :4].argmax(1))  # which of four neuroids responds most
         return with_stimulus_coord(data, "label", dict(zip(data["stimulus_id"].values[:n], labels, strict=True)))
-    if metric != "cadieu2014":
+    if metric == "strf":
+        data = over_time(data)
+    elif metric != "cadieu2014":
         return data
     rows = np.arange(data.sizes["presentation"]) % n  # stimuli come in the same order in each repetition
     return data.assign_coords({f"train_{k}": ("presentation", rows % 5 != k) for k in range(3)})
+
+
+def over_time(data: xr.DataArray) -> xr.DataArray:
+    """Six neuroids' responses as what two features do in three frames of .1 s, and neuroids that follow them.
+
+    The first three follow the first feature and the others the second, 2, 3 or 4 bins of 25 ms later.
+    """
+    frames = np.repeat(data.values.reshape(-1, 2, 3), 4, axis=2)  # (presentations, features, bins)
+    bins = np.arange(12)
+    followed = [frames[:, k // 3, np.maximum(bins - 2 - k % 3, 0)] for k in range(6)]
+    return response_assembly(
+        np.stack(followed, axis=1),
+        data["stimulus_id"].values.tolist(),
+        repetitions=data["repetition"].values.tolist(),
+        neuroid_ids=data["neuroid_id"].values.tolist(),
+        region="area",
+        subjects="one",
+        units="spikes",
+        time_bins=0.025 * np.column_stack([bins, bins + 1]),
+    )
 
 
 def benchmark(data: xr.DataArray, metric: str, n: int = 40) -> Benchmark:

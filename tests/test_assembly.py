@@ -208,3 +208,15 @@ def test_a_neuroid_that_is_constant_over_stimuli_and_time_is_refused():
     values[0, 1, 0] = np.nan
     with pytest.raises(InputError, match="stimulus 's0', neuroid 'n1'"):
         timed(values)
+
+
+def test_what_is_known_of_a_stimulus_survives_averaging_and_what_differs_does_not():
+    data = made(random(4, 2), ["a", "b", "a", "c"]).assign_coords(
+        clip=("presentation", ["x", "y", "x", "x"]),
+        train_0=("presentation", [True, False, True, False]),
+        hour=("presentation", [1, 2, 3, 4]),
+    )
+    found = average_repetitions(data)
+    assert found["clip"].values.tolist() == ["x", "y", "x"]
+    assert found["train_0"].values.tolist() == [True, False, False]
+    assert "hour" not in found.coords

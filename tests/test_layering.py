@@ -19,13 +19,26 @@ RANKS = [
     {"errors", "files", "progress"},
     {"assembly", "sounds", "stimuli", "dataset", "benchmark"},
     {"representation"},
-    {"losses", "networks", "rules", "metrics"},
+    {"losses", "networks", "rules", "metrics", "parallel"},
     {"model"},
-    {"baselines", "filter_banks", "hmax", "controls", "train", "probe", "zoo"},
-    {"inference", "score"},
-    {"study", "spec", "execute"},
-    {"plot", "report"},
-    {"terminal", "cli"},
+    {
+        "baselines",
+        "filter_banks",
+        "hmax",
+        "controls",
+        "cochleagram",
+        "modulation",
+        "hearing",
+        "accuracy",
+        "checkpoints",
+        "train",
+        "probe",
+        "zoo",
+    },
+    {"inference", "score", "recovery"},
+    {"study", "spec", "execute", "cells", "lock"},
+    {"plot", "report", "export"},
+    {"terminal", "cli", "__main__"},
 ]
 RANK = {name: rank for rank, group in enumerate(RANKS) for name in group}
 FOR_LOADERS = {"errors", "files", "progress", "assembly", "sounds", "stimuli", "dataset", "benchmark"}
@@ -36,7 +49,7 @@ ONLY_IN = {
     "analyses": r"analyses\b.*|neurocompare\.cli",
     "torchvision": r"neurocompare\.zoo",
     "timm": r"neurocompare\.zoo",
-    "dask": r"neurocompare\.execute",
+    "distributed": r"neurocompare\.execute",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from problems import benchmark, image_model, images, preprocess, rdms, responses, responses_for
+from problems import benchmark, image_model, images, preprocess, rdms, responses, responses_for, timed_model
 from torch import nn
 
 from neurocompare.benchmark import Benchmark
@@ -42,12 +42,12 @@ def with_dead_layer():
     with torch.no_grad():
         net.layers["fc1"].weight.zero_()
         net.layers["fc1"].bias.fill_(-1.0)
-    return Model("half dead", net, ("conv1", "fc1"), preprocess())
+    return Model("half dead", net, ("conv1", "fc1"), timed_model().preprocess)
 
 
 @pytest.mark.parametrize("metric", EACH_LAYER)
 def test_the_table_holds_what_the_parts_give(metric):
-    model, data = image_model(), data_for(metric)
+    model, data = timed_model(), data_for(metric)
     table = score(model, data).table()
     assert list(table.columns) == COLUMNS
     assert table["layer"].tolist() == list(model.layers)
@@ -67,7 +67,8 @@ def test_the_table_holds_what_the_parts_give(metric):
         np.testing.assert_allclose(found, [raw, error, normalized], rtol=1e-12)
         assert row["effective_dimensionality"] == pytest.approx(representation.effective_dimensionality)
         assert row["n_features"] == representation.n_features
-    assert refused == (2 if metric in ("pls", "brainscore") else 0)  # layers of fewer than 25 features
+    # Layers of fewer than 25 features, which are also those without time.
+    assert refused == (2 if metric in ("pls", "brainscore", "strf") else 0)
     constant = table.drop(columns=["layer", "depth", "raw", "error", "normalized", "effective_dimensionality", "note"])
     first = constant.drop(columns=["n_features", "task_accuracy"]).drop_duplicates()
     assert len(first) == 1
@@ -84,7 +85,7 @@ def test_the_table_holds_what_the_parts_give(metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_file_gives_back_the_same_score(tmp_path, metric):
-    first = score(image_model(), data_for(metric))
+    first = score(timed_model(), data_for(metric))
     first.save(tmp_path / "deep" / "score.nc")
     again = Score.load(tmp_path / "deep" / "score.nc")
     xr.testing.assert_identical(again.data, first.data)

@@ -71,7 +71,7 @@ def test_lasting_cuts_or_adds_silence(seconds):
 def test_clipping_is_a_run_at_full_scale_not_a_peak():
     check_not_clipped(tone(hz=1000, peak=1.0), "peaks")  # 8 samples per period: none has a neighbour at full scale
     cut = Sound(np.clip(3 * tone(hz=50).samples, -1, 1), RATE)
-    with pytest.raises(InputError, match=r"shout\.wav is clipped: .* samples in a row are at full scale"):
+    with pytest.raises(InputError, match=r"shout\.wav is clipped: .* samples in a row are at its extreme, full scale"):
         check_not_clipped(cut, "shout.wav")
     long = np.r_[np.zeros(5), -np.ones(CLIPPED_RUN), 0.5]
     with pytest.raises(InputError, match=f"{CLIPPED_RUN} samples in a row"):

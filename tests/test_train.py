@@ -19,7 +19,7 @@ from neurocompare.files import sha256_of
 from neurocompare.losses import squared_error
 from neurocompare.networks import convnet, mlp
 from neurocompare.rules import RULES
-from neurocompare.train import RECORD, WEIGHTS, Run, accuracy, train
+from neurocompare.train import RECORD, WEIGHTS, Run, accuracy, outputs, scaler, train
 
 
 def small_net(seed=0, n_classes=CLASSES, input_shape=(3, 6, 6)):
@@ -119,6 +119,20 @@ def test_inputs_have_no_mean_and_unit_deviation_per_channel():
     x = data.train.inputs / 255
     np.testing.assert_allclose(data.preprocess.mean, x.mean((0, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(data.preprocess.std, x.std((0, 2, 3)), atol=1e-6)
+
+
+def test_a_double_precision_network_sees_inputs_in_double_precision():
+    data, net = dataset(), small_net().double()
+    mean, std = (np.reshape(v, (3, 1, 1)) for v in (data.preprocess.mean, data.preprocess.std))
+    x = torch.from_numpy((data.test.inputs / 255 - mean) / std)
+    found = scaler(data.preprocess, torch.device("cpu"), torch.float64)(data.test.inputs)
+    torch.testing.assert_close(found, x, rtol=1e-12, atol=1e-12)
+    assert scaler(data.preprocess, torch.device("cpu"))(data.test.inputs).dtype == torch.float32
+    rule = RULES["backprop"].for_net(net, seed=0)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.from_numpy(outputs(net, rule, data.test, data.preprocess)), net(x), rtol=1e-12, atol=1e-12
+        )
 
 
 def test_accuracy_by_hand():

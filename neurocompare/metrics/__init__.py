@@ -9,6 +9,7 @@ from neurocompare.metrics.joint import Joint
 from neurocompare.metrics.presets import PRESETS
 from neurocompare.metrics.rsa import RSA, RSA_METRICS
 from neurocompare.metrics.similarity import SIMILARITY_METRICS
+from neurocompare.metrics.strf import STRF
 from neurocompare.metrics.weighted_rsa import WEIGHTED_RSA
 
 _BY_FAMILY: tuple[tuple[Metric, ...], ...] = (
@@ -18,6 +19,7 @@ _BY_FAMILY: tuple[tuple[Metric, ...], ...] = (
     (WEIGHTED_RSA,),
     SIMILARITY_METRICS,
     DECODING_METRICS,
+    (STRF,),
     PRESETS,
 )
 METRICS: dict[str, Metric] = {metric.name: metric for family in _BY_FAMILY for metric in family}

@@ -121,19 +121,6 @@ def session_reliability(sessions: np.ndarray) -> np.ndarray:
     return np.where(r > 0, spearman_brown(np.maximum(r, 0), len(sessions)), r)
 
 
-def cc_max(half_correlation: np.ndarray) -> np.ndarray:
-    """The correlation with measured means that a perfect model reaches: ``sqrt(2 / (1 + sqrt(1 / CC_half^2)))``.
-
-    Schoppe et al. 2016, Front. Comput. Neurosci. 10:10, eq. 7, after Hsu, Borst & Theunissen 2004. ``CC_norm`` is a model's
-    correlation over this.
-
-    Args:
-        half_correlation: between means over halves of the trials, ``(neuroids,)``; 0 and less give NaN.
-    """
-    half = np.where(half_correlation > 0, half_correlation, NAN)
-    return np.sqrt(2 / (1 + np.sqrt(1 / half**2)))
-
-
 def halves_ceiling(
     similarity: Callable[[np.ndarray, np.ndarray], float], data: xr.DataArray, *, n_splits: int = 10, seed: int = 1
 ) -> Ceiling:
@@ -192,6 +179,7 @@ FORMULAS: dict[str, Callable[[float, float], float]] = {
     "r_over_ceiling": r_over_ceiling,
     "r_over_ceiling_squared": r_over_ceiling_squared,
     "noise_corrected_r2": noise_corrected_r2,
+    "cc_norm": r_over_ceiling,
 }
 
 

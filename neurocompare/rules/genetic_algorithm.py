@@ -7,18 +7,20 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector
 
+from neurocompare import parallel
 from neurocompare.errors import InputError
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet
 from neurocompare.rules.base import Credit, Needs, Rule
 
 
-class GeneticAlgorithm(Rule):
+class GeneticAlgorithm(Rule, parallel.SharesLosses):
     """Genetic algorithm: the best of a population survive, the rest are replaced by their mutated copies.
 
     Such et al. 2017, algorithm 1: truncation selection, Gaussian mutation, no crossover, and an elite of one that goes on
     unchanged. Each step judges every member on the batch; the network then has the weights of the best. Nothing comes
     back to a synapse but the survival of the whole. The optimizer is not used: ``mutation`` is what a rate is elsewhere.
+    Processes that train together send each other the losses, and have the same members.
 
     Args:
         population: members.
@@ -59,7 +61,8 @@ class GeneticAlgorithm(Rule):
         generator: torch.Generator | None = None,
     ) -> Credit:
         """Judge, select, mutate; leaves the best member in the network."""
-        order = torch.stack([self._loss_of(net, member, x, y, loss) for member in self.members]).argsort()
+        losses = torch.stack([self._loss_of(net, member, x, y, loss) for member in self.members])
+        order = parallel.mean(losses).argsort()
         parents = self.members[order[: self.parents]]
         for parameter, part in zip(net.parameters(), _parts(net, parents[0]), strict=True):
             parameter.copy_(part)

@@ -13,16 +13,18 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from neurocompare import parallel
 from neurocompare.errors import InputError
 from neurocompare.losses import Loss
 from neurocompare.networks.layers import LayeredNet
 from neurocompare.rules.base import Credit, Rule
 
 
-class WeightNoise(Rule):
+class WeightNoise(Rule, parallel.SharesLosses):
     """The shared step: losses under ``+xi`` and ``-xi`` for each direction, then a weighted sum of the directions.
 
-    Parameters that do not require a gradient are left out.
+    Parameters that do not require a gradient are left out. Processes that train together send each other the losses, and
+    draw the same directions.
 
     Args:
         sigma: standard deviation of the noise on weights and biases.
@@ -46,7 +48,7 @@ class WeightNoise(Rule):
         generator = generator or _default_generator(x)
         state = generator.get_state()
         losses = [self._both_signs(net, parameters, xi, x, y, loss) for xi in self._noise(parameters, generator)]
-        weights = self.weigh(torch.stack(losses))
+        weights = self.weigh(parallel.mean(torch.stack(losses)))
         generator.set_state(state)
         total = torch.zeros(sum(p.numel() for p in parameters.values()), dtype=x.dtype, device=x.device)
         for weight, xi in zip(weights, self._noise(parameters, generator), strict=True):

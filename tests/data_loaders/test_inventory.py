@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from tiny_sources import publish
 
 from data_loaders import inventory, kriegeskorte2008
 from data_loaders._files import locate
 from neurocompare.errors import InputError
+
+FILES_OF = {
+    "cichy2014": 94,
+    "cifar10_jpeg": 1,
+    "cowley2023": 15,
+    "esc10": 200,
+    "fsdd": 1200,
+    "harper2016_ns1": 22,
+    "kriegeskorte2008": 2,
+    "norman_haignere2015": 166,
+    "norman_haignere2022": 34,
+    "tuckute2023": 1,
+}
 
 
 def by_path(states):
@@ -64,8 +79,8 @@ def test_verifying_names_the_bad_file_and_leaves_it(only_kriegeskorte, cache):
 
 def test_the_inventory_covers_every_dataset_that_has_files(cache):
     states = inventory.where()
-    assert {state.dataset for state in states} == {"cichy2014", "cifar10_jpeg", "cowley2023", "kriegeskorte2008"}
+    assert {state.dataset for state in states} == set(FILES_OF)
     assert all(state.place == "source" and state.location.startswith("https://") for state in states)
-    assert len(states) == 94 + 1 + 15 + 2
+    assert Counter(state.dataset for state in states) == FILES_OF
     with pytest.raises(InputError, match="dataset with files 'digits'"):
         inventory.where(["digits"])

@@ -9,7 +9,6 @@ from problems import rdms, responses
 from neurocompare.assembly import response_assembly
 from neurocompare.metrics import FORMULAS, METRICS
 from neurocompare.metrics.ceiling import (
-    cc_max,
     session_reliability,
     shared_repetition_ceiling,
     spearman_brown,
@@ -104,18 +103,6 @@ def test_three_sessions_give_the_reliability_of_their_mean():
     assert found.mean() == pytest.approx(0.75, abs=0.01)
     r = np.median([[np.corrcoef(sessions[a, :, 0], sessions[b, :, 0])[0, 1]] for a, b in ((0, 1), (0, 2), (1, 2))])
     assert found[0] == pytest.approx(3 * r / (1 + 2 * r))
-
-
-def test_the_best_correlation_with_noisy_trials_is_recovered():
-    """A perfect model of the rate correlates with the mean of 20 trials by CC_max, which halves of the trials give."""
-    rng = np.random.default_rng(0)
-    rate, trials = rng.standard_normal(20000), rng.standard_normal((20, 20000)) * 2
-    trials += rate
-    half = np.corrcoef(trials[:10].mean(0), trials[10:].mean(0))[0, 1]
-    reached = np.corrcoef(rate, trials.mean(0))[0, 1]
-    assert cc_max(np.array([half]))[0] == pytest.approx(reached, abs=0.005)
-    assert np.isnan(cc_max(np.array([-0.1, 0.0]))).all()
-    assert cc_max(np.array([1.0]))[0] == 1
 
 
 def test_internal_consistency_of_identical_repetitions_is_one():

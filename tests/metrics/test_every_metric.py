@@ -27,7 +27,8 @@ def features(seed=0, width=30):
 
 
 def layer(x, ids=IDS):
-    return Representation.from_features("layer", ids, x, keep=True)
+    """Of a network for sounds, with three frames; only metrics over time look at that."""
+    return Representation.from_features("layer", ids, x.reshape(len(x), -1, 3), {"seconds": 0.3}, keep=True)
 
 
 def scored(name, x, ids=IDS):
@@ -55,7 +56,7 @@ def test_a_better_layer_scores_higher(name):
     metric = METRICS[name]
     data = data_for(name)
     rng = np.random.default_rng(1)
-    signal = data.values[:N]
+    signal = responses(N).values[:N]
     values = []
     for noise in (10.0, 1.0, 0.1):
         x = np.tile(signal, (1, 5))
@@ -84,8 +85,10 @@ def test_scale_of_features_does_not_matter(name, factor):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_order_of_features_does_not_matter(name):
+    """Of frames it does matter, to metrics over time."""
     x = features()
-    np.testing.assert_allclose(scored(name, x[:, ::-1]), scored(name, x), atol=1e-8)
+    turned = x.reshape(N, -1, 3)[:, ::-1].reshape(N, -1)
+    np.testing.assert_allclose(scored(name, turned), scored(name, x), atol=1e-8)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from analyses import apical_plasticity, error_signals, kell2018, learning_speed, noise_ceilings
+from analyses import (
+    apical_plasticity,
+    error_signals,
+    kell2018,
+    learning_speed,
+    noise_ceilings,
+    perceptual_learning,
+    target_propagation,
+)
 
 
 class Analysis(Protocol):
@@ -20,4 +28,6 @@ ANALYSES: dict[str, Analysis] = {
     "kell2018": kell2018.main,
     "learning_speed": learning_speed.main,
     "noise_ceilings": noise_ceilings.main,
+    "perceptual_learning": perceptual_learning.main,
+    "target_propagation": target_propagation.main,
 }

@@ -47,6 +47,22 @@ BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
 }
 
 
+# Datasets that were shown the same stimuli under the same ids, by a name for those; others have their own.
+_STIMULI = dict.fromkeys(("norman_haignere2015", "norman_haignere2022", "tuckute2023"), "165 natural sounds")
+# Benchmarks that are the same recordings in another form, by a name for those; others are recordings of their own.
+_RECORDINGS = {
+    **dict.fromkeys(("norman_haignere2015.components", "norman_haignere2015.rdm", "tuckute2023.NH2015"), "fMRI, 2015"),
+    **dict.fromkeys((f"norman_haignere2022.{form}" for form in ("components", "electrodes", "rdm")), "ECoG, 2022"),
+}
+
+
+def can_model(region: str, benchmark: str) -> bool:
+    """Whether one benchmark's responses can be a model of another's: to the same stimuli, but not the same recordings."""
+    first, second = (name.partition(".")[0] for name in (region, benchmark))
+    apart = _RECORDINGS.get(region, region) != _RECORDINGS.get(benchmark, benchmark)
+    return apart and _STIMULI.get(first, first) == _STIMULI.get(second, second)
+
+
 def load_benchmark(name: str) -> Benchmark:
     """The benchmark of that name, e.g. ``"cowley2023.V4"``.
 
@@ -71,4 +87,12 @@ def load_dataset(name: str) -> Dataset | SoundTask:
     return LOADERS[name]()
 
 
-__all__ = ["BENCHMARKS", "LOADERS", "load_benchmark", "load_cifar10_jpeg", "load_cowley2023", "load_dataset"]
+__all__ = [
+    "BENCHMARKS",
+    "LOADERS",
+    "can_model",
+    "load_benchmark",
+    "load_cifar10_jpeg",
+    "load_cowley2023",
+    "load_dataset",
+]

@@ -14,8 +14,10 @@ import typer
 
 from analyses import ANALYSES
 from data_loaders import BENCHMARKS, LOADERS, inventory, load_benchmark, load_dataset
+from neurocompare import export as exports
 from neurocompare import parallel, zoo
 from neurocompare import plot as figures
+from neurocompare import report as reports
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import DataUnavailable, InputError, unknown_name
 from neurocompare.files import atomic
@@ -277,6 +279,31 @@ def plot_(folder: Annotated[Path, typer.Argument(help="A study's folder, or a sc
         show_paths(figures.save(figures.by_layer(Score.load(folder)), folder.with_suffix("")))
     else:
         show_paths(_figures(open_study(folder).table(), folder))
+
+
+@app.command("report")
+def report_(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, finished or in part.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page; report.html in the folder by default.")
+    ] = None,
+    representations: Annotated[bool, typer.Option(help="Probe the trained networks again for their RDMs.")] = True,
+) -> None:
+    """Write a study's report: one HTML page that needs nothing else."""
+    show_paths([reports.write(open_study(folder), out or folder / "report.html", representations=representations)])
+
+
+@app.command("export")
+def export_(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    out: Folder,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", "-k", help=f"{', '.join(exports.KINDS)}; repeatable, all by default."),
+    ] = None,
+) -> None:
+    """Write a study's results for other tools: tables, figures at journal widths, recordings, RDMs."""
+    show_paths(exports.export(open_study(folder), out, kinds or ()))
 
 
 @app.command("contrasts")

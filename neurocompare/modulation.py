@@ -145,12 +145,9 @@ class ModulationBank(nn.Module):
         return torch.stack([torch.cat(list(self._filtered(one))) for one in cochleagrams[:, 0]])
 
     def forward(self, cochleagrams: Tensor) -> Tensor:
-        """From ``(batch, 1, bands, frames)`` to mean squares over time, ``(batch, filters * bands)``."""
+        """From ``(batch, 1, bands, frames)`` to mean squares over time, ``(batch, filters, bands)``."""
         return torch.stack(
-            [
-                torch.cat([part.square().mean(-1) for part in self._filtered(one)]).flatten()
-                for one in cochleagrams[:, 0]
-            ]
+            [torch.cat([part.square().mean(-1) for part in self._filtered(one)]) for one in cochleagrams[:, 0]]
         )
 
 
@@ -195,7 +192,8 @@ def spectrotemporal(
     _, bands, frames = preprocess.shape
     per_erb, envelope_rate = preprocess.front_end.filters.per_erb, preprocess.envelope_rate
     bank = ModulationBank(bands, frames, per_erb=per_erb, envelope_rate=envelope_rate, rates=rates, scales=scales)
-    return _model("spectrotemporal", preprocess, spectrotemporal=bank, amplitude=Root())
+    # Flat, since what comes last is no time.
+    return _model("spectrotemporal", preprocess, spectrotemporal=nn.Sequential(bank, nn.Flatten()), amplitude=Root())
 
 
 def cochleagram_mean(preprocess: CochleagramPreprocess = TUCKUTE_2023) -> Model:

@@ -30,9 +30,9 @@ _CONTROL_STYLE = {
     "permuted_weights": ("#777777", "x", ":"),
     "shuffled_labels": ("#777777", "s", "-."),
     "pixels": ("k", "_", "-."),
-    "cochleagram": ("k", "_", "-."),
-    "cochleagram_mean": ("#999999", ".", ":"),
-    "spectrotemporal": ("k", "+", ":"),
+    "cochleagram": ("k", "2", "-."),
+    "cochleagram_mean": ("#999999", "h", ":"),
+    "spectrotemporal": ("k", "p", ":"),
     "luminance": ("#999999", ".", ":"),
     "silhouette": ("#555555", "|", "--"),
     "gabor_v1": ("k", "+", ":"),
@@ -171,7 +171,11 @@ def _x_ticks(axis: Axes, places: Sequence[float], names: Sequence[str]) -> None:
 
 
 def _tick(model: str) -> str:
-    return RULES[model].short if model in RULES else model.split("_")[0].rpartition(".")[2]
+    """Short enough for an axis: a rule's abbreviation, a region with the year of its data, a control's first word."""
+    dataset, _, region = model.rpartition(".")
+    if dataset:
+        return f"{region} {''.join(filter(str.isdigit, dataset))}".strip()
+    return RULES[model].short if model in RULES else model.split("_")[0]
 
 
 def _legend(figure: Figure, table: pd.DataFrame) -> None:

@@ -46,7 +46,7 @@ class StudySpec(_Strict):
         modality: what networks and brains are shown.
         rules, controls: keys of ``RULES`` and ``CONTROLS`` (names are checked when a ``Study`` is made of it); every
             control for the modality unless some are named.
-        regions: each benchmark's region is also a model of the others of its dataset.
+        regions: each benchmark's region is also a model of other recordings with the same stimuli.
         seeds: each makes one network per rule, its feedback weights and its order of data.
         network: an architecture and its arguments; input shape and classes come from the dataset.
         training: see ``Training``.

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_loaders import BENCHMARKS, LOADERS, load_benchmark, load_dataset
+from data_loaders import BENCHMARKS, LOADERS, can_model, load_benchmark, load_dataset
 from neurocompare import __version__
 from neurocompare.baselines import region
 from neurocompare.benchmark import Benchmark
@@ -120,10 +120,8 @@ class Study:
         return [Entry(n, s) for n, seeded in names for s in (self.spec.seeds if seeded else (None,))]
 
     def _siblings(self, region: str) -> list[str]:
-        """The other benchmarks of a region's dataset: it is a model of those."""
-        dataset = region.partition(".")[0]
-        others = [name for name in self.spec.benchmarks if name != region and name.partition(".")[0] == dataset]
-        return others if self.spec.regions else []
+        """The benchmarks of which a region is a model: other recordings with the same stimuli."""
+        return [name for name in self.spec.benchmarks if can_model(region, name)] if self.spec.regions else []
 
     @property
     def cells(self) -> Cells:

@@ -177,7 +177,7 @@ def test_a_rippled_sound_drives_its_own_filter():
     erb = np.arange(4, 32, 1 / 3)
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, len(erb))
     own = spectrotemporal(TUCKUTE_2023, rates=(0, 1, 4, 16), scales=(0, 0.0625, 0.25, 1))
-    filters = own.net.spectrotemporal.filters
+    filters = own.net.spectrotemporal[0].filters
     for rate in (4.0, -4.0):
         waves = [
             (1 + 0.9 * np.cos(2 * np.pi * (rate * seconds + 0.25 * e)))
@@ -185,7 +185,7 @@ def test_a_rippled_sound_drives_its_own_filter():
             for e, phase in zip(erb, phases, strict=True)
         ]
         made = own.preprocess(Sound(np.sum(waves, 0), 20_000))
-        power = own.net.spectrotemporal(torch.from_numpy(made)[None])[0].mean(1)
+        power = own.net.spectrotemporal[0](torch.from_numpy(made)[None])[0].mean(1)
         moving = [i for i, (r, s) in enumerate(filters) if r and s]
         assert filters[max(moving, key=lambda i: power[i])] == (rate, 0.25)
         assert power[filters.index((rate, 0.25))] > 3 * power[filters.index((-rate, 0.25))]
@@ -214,7 +214,7 @@ def test_the_models_probe():
 def test_the_published_model():
     """111 filters in 211 bands of 400 frames, and the spacing that Tuckute et al. round to 6 bands per ERB."""
     model = spectrotemporal()
-    net = model.net.spectrotemporal
+    net = model.net.spectrotemporal[0]
     assert len(net.filters) == len(set(net.filters)) == 111
     assert model.preprocess.shape == (1, 211, 400)
     assert model.preprocess.front_end.filters.per_erb == pytest.approx(6, rel=0.03)
@@ -239,7 +239,7 @@ def test_nothing_is_made_on_another_device():
 def test_without_means_there_are_filters_that_move():
     net = ModulationBank(BANDS, FRAMES, per_erb=PER_ERB, envelope_rate=100, rates=(2.0, 8.0), scales=(0.5,))
     assert net.filters == [(2.0, 0.5), (-2.0, 0.5), (8.0, 0.5), (-8.0, 0.5)]
-    assert net(random_cochleagrams().float()).shape == (2, 4 * BANDS)
+    assert net(random_cochleagrams().float()).shape == (2, 4, BANDS)
 
 
 @pytest.mark.parametrize(

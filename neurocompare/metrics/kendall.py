@@ -20,7 +20,7 @@ try:
 except ImportError:  # an optional extra
     numba = None  # type: ignore[assignment]
 
-Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], int]
+Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray], int]
 
 
 def tau_a_with_each(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -35,13 +35,16 @@ def tau_a_with_each(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if numba is None:
         return np.asarray([_by_scipy(a, row) for row in rows])
     order = np.argsort(a, kind="stable")
-    place = np.argsort(order)
-    ordered = a[order]
-    below, not_above = (np.searchsorted(ordered, a, side) for side in ("left", "right"))  # of values equal to each
+    starts = np.flatnonzero(np.r_[True, np.diff(a[order]) != 0])  # of equal values, among places
+    sizes = np.diff(np.r_[starts, len(a)])
+    # By element: its place, how many are smaller, and how many are not greater; small numbers stay in the cache.
+    places = np.empty((len(a), 3), np.int32)
+    places[order] = np.stack([np.arange(len(a)), np.repeat(starts, sizes), np.repeat(starts + sizes, sizes)], 1)
+    kind = np.int16 if len(a) < 2**15 else np.int32
 
     def net(row: np.ndarray) -> int:
         turn = np.argsort(row)
-        return _compiled()(row[turn], place[turn], below[turn], not_above[turn])
+        return _compiled()(row[turn], places.take(turn, 0), np.zeros(len(a) + 1, kind))
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:  # sorting and counting let other threads run
         return np.asarray(list(pool.map(net, rows))) / (len(a) * (len(a) - 1) / 2)
@@ -64,35 +67,35 @@ def _compiled() -> Kernel:
     return numba.njit(nogil=True)(_net)
 
 
-def _net(values: np.ndarray, place: np.ndarray, below: np.ndarray, not_above: np.ndarray) -> int:
+def _net(values: np.ndarray, places: np.ndarray, tree: np.ndarray) -> int:
     """Concordant less discordant pairs; what was dropped is counted in a Fenwick tree (1994, Softw. Pract. Exp. 24:327).
 
     Args:
         values: ascending.
-        place: of each value's element in the order of the other vector, from 0.
-        below, not_above: how many elements have a smaller one there, and how many one that is not greater.
+        places: of each value's element in the order of the other vector, from 0; how many elements have a smaller value
+            there; and how many one that is not greater.
+        tree: zeros, one more than there are elements.
     """
-    n = len(values)
-    tree = np.zeros(n + 1, np.int32)  # entry k counts places from k less its lowest bit up to k, from 1
+    n = len(values)  # entry k of the tree counts places from k less its lowest bit up to k, from 1
     net, first = 0, 0
     while first < n:
         end = first + 1
         while end < n and values[end] == values[first]:
             end += 1
         for i in range(first, end):  # elements of equal value count neither way: first all are counted, then dropped
-            smaller, k = 0, below[i]
+            smaller, k = 0, places[i, 1]
             while k > 0:
                 smaller += tree[k]
                 k &= k - 1
             not_greater = smaller
-            if not_above[i] > below[i] + 1:  # there are others like it; itself it has not been dropped yet
-                not_greater, k = 0, not_above[i]
+            if places[i, 2] > places[i, 1] + 1:  # there are others like it; itself it has not been dropped yet
+                not_greater, k = 0, places[i, 2]
                 while k > 0:
                     not_greater += tree[k]
                     k &= k - 1
             net += smaller - (first - not_greater)
         for i in range(first, end):
-            k = place[i] + 1
+            k = places[i, 0] + 1
             while k <= n:
                 tree[k] += 1
                 k += k & -k

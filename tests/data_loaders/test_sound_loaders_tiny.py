@@ -26,6 +26,7 @@ from tiny_sounds import (
 )
 from tiny_sources import cell, npy, publish, sha256, zip_of
 
+import data_loaders
 from data_loaders import harper2016, norman_haignere2015, norman_haignere2022, tuckute2023
 from data_loaders._files import DataFile
 from neurocompare.errors import DataUnavailable, InputError
@@ -467,3 +468,19 @@ def test_nested_cells_of_names_are_read():
     nested = np.empty((2, 1), dtype=object)
     nested[:, 0] = [cell(["stim1_a"]), np.array(["stim2_b"])]
     assert [tuckute2023._text(entry) for entry in nested.ravel()] == ["stim1_a", "stim2_b"]
+
+
+@pytest.mark.parametrize(
+    ("region", "benchmark", "expected"),
+    [
+        ("kriegeskorte2008.mIT", "kriegeskorte2008.hIT", True),
+        ("kriegeskorte2008.mIT", "kriegeskorte2008.mIT", False),
+        ("kriegeskorte2008.mIT", "cichy2014.IT", False),  # the same objects on another background
+        ("norman_haignere2022.electrodes", "norman_haignere2015.components", True),
+        ("norman_haignere2022.electrodes", "norman_haignere2022.rdm", False),  # the same recordings
+        ("norman_haignere2015.components", "tuckute2023.NH2015", False),
+        ("tuckute2023.B2021", "tuckute2023.NH2015", True),
+    ],
+)
+def test_a_region_models_other_recordings_with_the_same_stimuli(region, benchmark, expected):
+    assert data_loaders.can_model(region, benchmark) is expected

@@ -20,7 +20,13 @@ try:
 except ImportError:  # an optional extra
     numba = None  # type: ignore[assignment]
 
-Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray], int]
+Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], int]
+# Counts are kept as prefix sums within groups, groups of groups, and so on, packed into words of 64 bits: 8 counts of 8 bits
+# on the lowest levels, then 4 of 16 bits; so neither counting nor dropping has a branch. The shifts lead from a place to its
+# word on each level. What is beyond them all is counted in blocks.
+SHIFTS = (3, 6, 8, 10, 12, 14, 16)
+BYTES = 2  # levels of 8 bits
+BLOCK = 16
 
 
 def tau_a_with_each(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -34,20 +40,21 @@ def tau_a_with_each(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """
     if numba is None:
         return np.asarray([_by_scipy(a, row) for row in rows])
-    order = np.argsort(a, kind="stable")
+    n, order = len(a), np.argsort(a, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(a[order]) != 0])  # of equal values, among places
-    sizes = np.diff(np.r_[starts, len(a)])
-    # By element: its place, how many are smaller, and how many are not greater; small numbers stay in the cache.
-    places = np.empty((len(a), 3), np.int32)
-    places[order] = np.stack([np.arange(len(a)), np.repeat(starts, sizes), np.repeat(starts + sizes, sizes)], 1)
-    kind = np.int16 if len(a) < 2**15 else np.int32
+    sizes = np.diff(np.r_[starts, n])
+    # By element: its place, how many are smaller, and how many are not greater.
+    places = np.empty((n, 3), np.int32)
+    places[order] = np.stack([np.arange(n), np.repeat(starts, sizes), np.repeat(starts + sizes, sizes)], 1)
+    levels = np.cumsum([0, *((n >> shift) + 1 for shift in SHIFTS)])
 
     def net(row: np.ndarray) -> int:
         turn = np.argsort(row)
-        return _compiled()(row[turn], places.take(turn, 0), np.zeros(len(a) + 1, kind))
+        words, blocks = np.zeros(levels[-1], np.uint64), np.zeros((n >> BLOCK) + 1, np.int64)
+        return _compiled()(row[turn], places.take(turn, 0), words, levels, blocks)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:  # sorting and counting let other threads run
-        return np.asarray(list(pool.map(net, rows))) / (len(a) * (len(a) - 1) / 2)
+        return np.asarray(list(pool.map(net, rows))) / (n * (n - 1) / 2)
 
 
 def _by_scipy(a: np.ndarray, b: np.ndarray) -> float:
@@ -63,41 +70,57 @@ def _tie_counts(values: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _compiled() -> Kernel:
-    """``_net``, compiled at its first use."""
-    return numba.njit(nogil=True)(_net)
+    """Concordant less discordant pairs, compiled at its first use.
 
-
-def _net(values: np.ndarray, places: np.ndarray, tree: np.ndarray) -> int:
-    """Concordant less discordant pairs; what was dropped is counted in a Fenwick tree (1994, Softw. Pract. Exp. 24:327).
-
-    Args:
-        values: ascending.
-        places: of each value's element in the order of the other vector, from 0; how many elements have a smaller value
-            there; and how many one that is not greater.
-        tree: zeros, one more than there are elements.
+    Its arguments are the values, ascending; ``places`` of their elements; and zeros to count in: words, where each level
+    begins among them, and blocks.
     """
-    n = len(values)  # entry k of the tree counts places from k less its lowest bit up to k, from 1
-    net, first = 0, 0
-    while first < n:
-        end = first + 1
-        while end < n and values[end] == values[first]:
-            end += 1
-        for i in range(first, end):  # elements of equal value count neither way: first all are counted, then dropped
-            smaller, k = 0, places[i, 1]
-            while k > 0:
-                smaller += tree[k]
-                k &= k - 1
-            not_greater = smaller
-            if places[i, 2] > places[i, 1] + 1:  # there are others like it; itself it has not been dropped yet
-                not_greater, k = 0, places[i, 2]
-                while k > 0:
-                    not_greater += tree[k]
-                    k &= k - 1
-            net += smaller - (first - not_greater)
-        for i in range(first, end):
-            k = places[i, 0] + 1
-            while k <= n:
-                tree[k] += 1
-                k += k & -k
-        first = end
-    return net
+    dropped_below, drop = numba.njit(_dropped_below), numba.njit(_drop)
+
+    def net(values: np.ndarray, places: np.ndarray, words: np.ndarray, levels: np.ndarray, blocks: np.ndarray) -> int:
+        n, found, first = len(values), 0, 0
+        while first < n:
+            end = first + 1
+            while end < n and values[end] == values[first]:
+                end += 1
+            for i in range(first, end):  # equal values count neither way: first all are counted, then dropped
+                low, high = places[i, 1], places[i, 2]
+                smaller = not_greater = dropped_below(words, levels, blocks, low)
+                if high > low + 1:  # there are others like it; itself it has not been dropped yet
+                    not_greater = dropped_below(words, levels, blocks, high)
+                found += smaller - (first - not_greater)
+            for i in range(first, end):
+                drop(words, levels, blocks, places[i, 0])
+            first = end
+        return found
+
+    return numba.njit(nogil=True)(net)
+
+
+def _dropped_below(words: np.ndarray, levels: np.ndarray, blocks: np.ndarray, place: int) -> int:
+    """How many elements were dropped below a place."""
+    count, own = blocks[place >> BLOCK], np.int64(place)
+    for level in range(BYTES):
+        word = words[levels[level] + (own >> 3)] >> np.uint64((own & 7) << 3)
+        count += np.int64(word & np.uint64(0xFF))
+        own >>= 3
+    for level in range(BYTES, len(SHIFTS)):
+        word = words[levels[level] + (own >> 2)] >> np.uint64((own & 3) << 4)
+        count += np.int64(word & np.uint64(0xFFFF))
+        own >>= 2
+    return count
+
+
+def _drop(words: np.ndarray, levels: np.ndarray, blocks: np.ndarray, place: int) -> None:
+    """Add one to every count of what is below later places: to those after its own in each word, at once."""
+    own = np.int64(place)
+    for level in range(BYTES):
+        ones = np.uint64(0x0101010101010101) << np.uint64((own & 7) << 3)
+        own >>= 3
+        words[levels[level] + own] += ones << np.uint64(8)
+    for level in range(BYTES, len(SHIFTS)):
+        ones = np.uint64(0x0001000100010001) << np.uint64((own & 3) << 4)
+        own >>= 2
+        words[levels[level] + own] += ones << np.uint64(16)
+    for block in range((place >> BLOCK) + 1, len(blocks)):
+        blocks[block] += 1

@@ -30,3 +30,15 @@ def test_by_enumeration(monkeypatch, n, levels, compiled):
     expected = [tau_a_by_enumeration(a, row) for row in rows]
     np.testing.assert_allclose(tau_a_with_each(a, rows), expected, atol=1e-12)
     np.testing.assert_array_equal(rows, before)
+
+
+@pytest.mark.parametrize("levels", [None, 1000])
+def test_of_vectors_so_long_that_counts_go_beyond_all_levels(levels):
+    """Against scipy, whose tau-b is tau-a where nothing is tied, and is turned into it where something is."""
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    a = rng.random(150_000)
+    b = 0.3 * a + rng.random(a.size)
+    if levels:
+        a, b = np.ceil(levels * a), np.ceil(levels * b)
+    assert tau_a_with_each(a, b[None])[0] == pytest.approx(kendall._by_scipy(a, b), abs=1e-12)

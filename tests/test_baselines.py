@@ -353,7 +353,8 @@ def test_the_recorded_regions_give_their_rdms_back(mirror, name):
 
 
 def test_the_baselines_need_nothing_but_a_seed():
-    assert list(BASELINES) == ["luminance", "silhouette", "gabor_v1", "hmax_c2", "random_filters"]
+    of_images = ["luminance", "silhouette", "gabor_v1", "hmax_c2", "random_filters"]
+    assert list(BASELINES) == [*of_images, "cochleagram_mean", "spectrotemporal"]
     for name, make in BASELINES.items():
         model = make()
         assert isinstance(model, Model | Given)

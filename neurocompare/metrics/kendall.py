@@ -20,7 +20,7 @@ try:
 except ImportError:  # an optional extra
     numba = None  # type: ignore[assignment]
 
-Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], int]
+Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], int]
 # Counts are kept as prefix sums within groups, groups of groups, and so on, packed into words of 64 bits: 8 counts of 8 bits
 # on the lowest levels, then 4 of 16 bits; so neither counting nor dropping has a branch. The shifts lead from a place to its
 # word on each level. What is beyond them all is counted in blocks.
@@ -49,9 +49,8 @@ def tau_a_with_each(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
     levels = np.cumsum([0, *((n >> shift) + 1 for shift in SHIFTS)])
 
     def net(row: np.ndarray) -> int:
-        turn = np.argsort(row)
         words, blocks = np.zeros(levels[-1], np.uint64), np.zeros((n >> BLOCK) + 1, np.int64)
-        return _compiled()(row[turn], places.take(turn, 0), words, levels, blocks)
+        return _compiled()(row, np.argsort(row), places, words, levels, blocks)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:  # sorting and counting let other threads run
         return np.asarray(list(pool.map(net, rows))) / (n * (n - 1) / 2)
@@ -72,25 +71,34 @@ def _tie_counts(values: np.ndarray) -> np.ndarray:
 def _compiled() -> Kernel:
     """Concordant less discordant pairs, compiled at its first use.
 
-    Its arguments are the values, ascending; ``places`` of their elements; and zeros to count in: words, where each level
-    begins among them, and blocks.
+    Its arguments are a row and the order of its values; ``places`` of elements; and zeros to count in: words, where each
+    level begins among them, and blocks.
     """
     dropped_below, drop = numba.njit(_dropped_below), numba.njit(_drop)
 
-    def net(values: np.ndarray, places: np.ndarray, words: np.ndarray, levels: np.ndarray, blocks: np.ndarray) -> int:
-        n, found, first = len(values), 0, 0
+    def net(
+        row: np.ndarray,
+        order: np.ndarray,
+        places: np.ndarray,
+        words: np.ndarray,
+        levels: np.ndarray,
+        blocks: np.ndarray,
+    ) -> int:
+        n, found, first = len(row), 0, 0
         while first < n:
-            end = first + 1
-            while end < n and values[end] == values[first]:
+            element, end = order[first], first + 1
+            while end < n and row[order[end]] == row[element]:
                 end += 1
+            if end == first + 1 and places[element, 2] == places[element, 1] + 1:  # unlike all others, in both vectors
+                found += 2 * drop(words, levels, blocks, places[element, 0]) - first
+                first = end
+                continue
             for i in range(first, end):  # equal values count neither way: first all are counted, then dropped
-                low, high = places[i, 1], places[i, 2]
-                smaller = not_greater = dropped_below(words, levels, blocks, low)
-                if high > low + 1:  # there are others like it; itself it has not been dropped yet
-                    not_greater = dropped_below(words, levels, blocks, high)
+                smaller = dropped_below(words, levels, blocks, places[order[i], 1])
+                not_greater = dropped_below(words, levels, blocks, places[order[i], 2])
                 found += smaller - (first - not_greater)
             for i in range(first, end):
-                drop(words, levels, blocks, places[i, 0])
+                drop(words, levels, blocks, places[order[i], 0])
             first = end
         return found
 
@@ -111,16 +119,19 @@ def _dropped_below(words: np.ndarray, levels: np.ndarray, blocks: np.ndarray, pl
     return count
 
 
-def _drop(words: np.ndarray, levels: np.ndarray, blocks: np.ndarray, place: int) -> None:
-    """Add one to every count of what is below later places: to those after its own in each word, at once."""
-    own = np.int64(place)
+def _drop(words: np.ndarray, levels: np.ndarray, blocks: np.ndarray, place: int) -> int:
+    """Add one to every count of what is below later places, to those of a word at once; returns ``_dropped_below``."""
+    own, count = np.int64(place), blocks[place >> BLOCK]
     for level in range(BYTES):
-        ones = np.uint64(0x0101010101010101) << np.uint64((own & 7) << 3)
-        own >>= 3
-        words[levels[level] + own] += ones << np.uint64(8)
+        shift, own = np.uint64((own & 7) << 3), own >> 3
+        word = words[levels[level] + own]
+        count += np.int64((word >> shift) & np.uint64(0xFF))
+        words[levels[level] + own] = word + (np.uint64(0x0101010101010101) << shift << np.uint64(8))
     for level in range(BYTES, len(SHIFTS)):
-        ones = np.uint64(0x0001000100010001) << np.uint64((own & 3) << 4)
-        own >>= 2
-        words[levels[level] + own] += ones << np.uint64(16)
+        shift, own = np.uint64((own & 3) << 4), own >> 2
+        word = words[levels[level] + own]
+        count += np.int64((word >> shift) & np.uint64(0xFFFF))
+        words[levels[level] + own] = word + (np.uint64(0x0001000100010001) << shift << np.uint64(16))
     for block in range((place >> BLOCK) + 1, len(blocks)):
         blocks[block] += 1
+    return count

@@ -108,7 +108,8 @@ def test_tuckutes_variance_and_both_reliabilities(three_sessions):
         r = correlations(predicted[0], sessions.mean(0)[test])
         np.testing.assert_allclose(raw.values[split], np.fmax(r, 0) ** 2, atol=1e-7)
         expected = np.fmax(brown(sessions[:, test]), floor) * np.fmax(brown(predicted[1:]), floor)
-        np.testing.assert_allclose(raw["reliability"].values[split], expected, atol=1e-6)
+        # A penalty of 1e-12 of the eigenvalues leaves 1e-16 / 1e-12 of a prediction to rounding, in either solver.
+        np.testing.assert_allclose(raw["reliability"].values[split], expected, rtol=1e-4)
 
 
 def test_tuckutes_correction_is_by_neuroid_and_split(three_sessions):

@@ -79,7 +79,7 @@ def _on_dask(task: Callable[[T], R], waves: Sequence[Sequence[T]], scheduler: st
         for wave in waves:
             futures = client.map(partial(_alone, task), list(wave), pure=False, retries=RETRIES)
             try:
-                for future in distributed.as_completed(futures):
+                for future in distributed.as_completed(futures, loop=client.loop):
                     yield future.result()
             except distributed.KilledWorker as error:
                 raise InputError(

@@ -107,6 +107,7 @@ def test_run_twice_prints_the_same_table(call, tmp_path):
     assert set(written["model"]) == {"node_perturbation", "untrained", "permuted_weights", "shuffled_labels"}
 
 
+@pytest.mark.slow
 def test_without_data_the_builtin_study_runs_on_a_simulated_brain_and_says_so(call, tmp_path, monkeypatch):
     monkeypatch.setenv("NEUROCOMPARE_MIRROR", str(tmp_path / "empty"))
     monkeypatch.setenv("NEUROCOMPARE_CACHE", str(tmp_path / "cache"))

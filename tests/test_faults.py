@@ -88,6 +88,7 @@ def test_killed_ten_times_it_goes_on_to_the_same_table(spec_file, whole, tmp_pat
     assert set(open_study(tmp_path).status()["state"]) == {"done"}
 
 
+@pytest.mark.slow
 def test_killed_once_in_training_it_goes_on_to_the_same_table(spec_file, whole, tmp_path):
     process = start(*command(spec_file, tmp_path, "--workers", "1"))
     while process.poll() is None and not n_finished(tmp_path):
@@ -115,6 +116,7 @@ def small_file_system(folder: Path, options: str) -> None:
         pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
 
 
+@pytest.mark.slow
 def test_a_file_system_that_fills_up_ends_it_with_a_way_out(spec_file, whole, tmp_path):
     folder = tmp_path / "small"
     small_file_system(folder, "size=160k")
@@ -130,6 +132,7 @@ def test_a_file_system_that_fills_up_ends_it_with_a_way_out(spec_file, whole, tm
         subprocess.run(["umount", str(folder)], check=False)
 
 
+@pytest.mark.slow
 def test_a_study_that_may_only_be_read_can_be_read_and_says_what_to_do(spec_file, whole, tmp_path):
     folder = tmp_path / "fixed"
     small_file_system(folder, "size=50m")

@@ -15,7 +15,7 @@ from torch import nn
 
 from neurocompare.benchmark import Benchmark
 from neurocompare.errors import InputError
-from neurocompare.metrics import METRICS, RSA, Joint
+from neurocompare.metrics import METRICS, RSA, Joint, OverTime
 from neurocompare.metrics.splits import Shuffled
 from neurocompare.model import Model
 from neurocompare.probe import probe
@@ -37,17 +37,22 @@ def data_for(metric, *, repetitions=2):
     return benchmark(rdms(40, 4) if takes_rdms else responses_for(metric, 40, repetitions), metric)
 
 
-def with_dead_layer():
+def model_for(metric):
+    """One that has time, where the metric looks at that."""
+    return timed_model() if isinstance(METRICS[metric], OverTime) else image_model()
+
+
+def with_dead_layer(metric="ridge"):
     net = image_model().net
     with torch.no_grad():
         net.layers["fc1"].weight.zero_()
         net.layers["fc1"].bias.fill_(-1.0)
-    return Model("half dead", net, ("conv1", "fc1"), timed_model().preprocess)
+    return Model("half dead", net, ("conv1", "fc1"), model_for(metric).preprocess)
 
 
 @pytest.mark.parametrize("metric", EACH_LAYER)
 def test_the_table_holds_what_the_parts_give(metric):
-    model, data = timed_model(), data_for(metric)
+    model, data = model_for(metric), data_for(metric)
     table = score(model, data).table()
     assert list(table.columns) == COLUMNS
     assert table["layer"].tolist() == list(model.layers)
@@ -85,7 +90,7 @@ def test_the_table_holds_what_the_parts_give(metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_file_gives_back_the_same_score(tmp_path, metric):
-    first = score(timed_model(), data_for(metric))
+    first = score(model_for(metric), data_for(metric))
     first.save(tmp_path / "deep" / "score.nc")
     again = Score.load(tmp_path / "deep" / "score.nc")
     xr.testing.assert_identical(again.data, first.data)
@@ -131,7 +136,7 @@ def test_a_joint_metric_has_one_row_for_all_layers(metric):
 @pytest.mark.parametrize("metric", EACH_LAYER)
 def test_a_dead_layer_gets_a_note_and_the_others_a_score(metric):
     data = data_for(metric)
-    found = score(with_dead_layer(), data)
+    found = score(with_dead_layer(metric), data)
     table = found.table().set_index("layer")
     assert np.isnan(table.loc["fc1", ["raw", "error", "normalized", "effective_dimensionality"]].astype(float)).all()
     assert "'fc1'" in table.loc["fc1", "note"]
@@ -139,14 +144,14 @@ def test_a_dead_layer_gets_a_note_and_the_others_a_score(metric):
     assert np.isfinite(table.loc["conv1", "normalized"]) == np.isfinite(table.loc["conv1", "ceiling"])
     assert table.loc["conv1", "note"] == ""
     assert found.data["raw"].sel(layer="fc1").isnull().all()
-    alone = score(with_dead_layer(), data, layers=["conv1"]).table()
+    alone = score(with_dead_layer(metric), data, layers=["conv1"]).table()
     assert alone["raw"].item() == table.loc["conv1", "raw"]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_where_every_layer_is_dead_the_reason_is_raised(metric):
     with pytest.raises(InputError, match=r"no layer can be scored on simulated\.area: .*'fc1'"):
-        score(with_dead_layer(), data_for(metric), layers=["fc1"])
+        score(with_dead_layer(metric), data_for(metric), layers=["fc1"])
 
 
 def test_ridge_on_rdms_is_refused():

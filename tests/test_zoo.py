@@ -136,7 +136,7 @@ def test_a_name_like_no_other_does_not_list_them_all():
 
 
 def test_without_timm_torchvisions_models_are_there_and_the_extra_is_named(without_timm):
-    assert set(zoo.model_sources().values()) == {"torchvision"}
+    assert set(zoo.model_sources().values()) == {"torchvision", "Resemblyzer"}
     assert zoo.load_model("squeezenet1_1", pretrained=False).provenance["source"] == "torchvision"
     with pytest.raises(InputError, match=r"need the package 'timm', .*; pip install 'neurocompare\[timm\]'"):
         zoo.load_model("timm/resnet18")

@@ -36,6 +36,9 @@ _MARKS = {
     "|": ("line-ns-open", 1.2, "M6 2v8"),
     "+": ("cross-thin-open", 1.1, "M6 2v8M2 6h8"),
     "1": ("y-down-open", 1.2, "M6 6v4M6 6 2.5 3M6 6l3.5-3"),
+    "2": ("y-up-open", 1.2, "M6 6V2M6 6 2.5 9M6 6l3.5 3"),
+    "h": ("hexagon", 1.0, "M6 1.5 9.9 3.8v4.4L6 10.5 2.1 8.2V3.8z"),
+    "p": ("pentagon", 1.0, "M6 1.5 10.3 4.6 8.6 9.6H3.4L1.7 4.6z"),
 }  # fmt: skip
 _MARKER = 7  # pixels
 

@@ -36,7 +36,7 @@ def test_the_layer_is_not_chosen_by_what_judges_it():
     _, data = problem()
     rng = np.random.default_rng(1)
     ids = [str(s) for s in data["stimulus_id"].values]
-    noise = {f"l{k}": Representation.from_features(f"l{k}", ids, rng.standard_normal((80, 30))) for k in range(12)}
+    noise = {f"l{k}": Representation.from_features(f"l{k}", ids, rng.standard_normal((80, 30))) for k in range(6)}
     r2, _, by_layer = kell2018._scored(noise, data, list(noise))
     assert r2.mean() < by_layer.max(0).mean() - 0.01
 

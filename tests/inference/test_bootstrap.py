@@ -168,6 +168,7 @@ def experiment(rng, n_subjects, n):
     return np.stack(models), np.stack([pdist(y, "sqeuclidean") for y in seen])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_subjects", "n"), [("cosine", 8, 20), ("pearson", 5, 30)])
 def test_intervals_cover_new_subjects_and_stimuli(name, n_subjects, n):
     """Nominally 95 %, and conservative: pairs lost to copies make samples vary more than experiments do."""

@@ -38,7 +38,7 @@ def by_toolbox(models, subjects, drawn, method):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("n", [7, 20, 92])
+@pytest.mark.parametrize("n", [7, 20, pytest.param(92, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_samples_are_the_toolboxs(name, n, tied):
     models, subjects, counts = problem(n, tied=tied)

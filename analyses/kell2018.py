@@ -69,9 +69,10 @@ def compute(
     for seed in range(seeds):
         for name, model in _models(rules, data, seed, epochs).items():
             represented = probe(model, benchmark.stimuli, average_time=True)
-            found[name, seed] = _scored(represented, responses, layers)
             training = model.provenance.get("training", {})
-            accuracy[name, seed] = training.get("test_accuracy", np.nan)
+            for part, chosen in _parts(name, represented).items():
+                found[part, seed] = _scored(chosen, responses, layers)
+                accuracy[part, seed] = training.get("test_accuracy", np.nan)
     models = list(dict.fromkeys(name for name, _ in found))
     shape = (len(models), seeds)
     dataset = xr.Dataset(
@@ -114,6 +115,13 @@ def _models(rules: Sequence[str], data: Dataset, seed: int, epochs: int) -> dict
             net = runs["backprop"].net if control.trained_on is not None else fresh
             found[name] = control.make(net, data.preprocess, seed)
     return found
+
+
+def _parts(name: str, represented: dict[str, Representation]) -> dict[str, dict[str, Representation]]:
+    """The published spectrotemporal model, and beside it the root of its features; any other model as it is."""
+    if name != "spectrotemporal":
+        return {name: represented}
+    return {name if layer == name else f"{name}_{layer}": {layer: found} for layer, found in represented.items()}
 
 
 def _scored(

@@ -12,6 +12,7 @@ from analyses import (
     learning_speed,
     noise_ceilings,
     perceptual_learning,
+    rule_recovery,
     target_propagation,
 )
 
@@ -29,5 +30,6 @@ ANALYSES: dict[str, Analysis] = {
     "learning_speed": learning_speed.main,
     "noise_ceilings": noise_ceilings.main,
     "perceptual_learning": perceptual_learning.main,
+    "rule_recovery": rule_recovery.main,
     "target_propagation": target_propagation.main,
 }

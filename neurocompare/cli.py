@@ -27,6 +27,7 @@ from neurocompare.lock import holder
 from neurocompare.metrics import METRICS
 from neurocompare.model import Model
 from neurocompare.networks import build
+from neurocompare.recovery import Experiment, plan
 from neurocompare.rules import RULES
 from neurocompare.rules.costs import COSTS
 from neurocompare.score import Score, score
@@ -323,6 +324,28 @@ def contrasts_(
     with atomic(path) as temporary:
         pd.concat([chosen, contrasts(table, reference, value)]).to_csv(temporary, index=False)
     show_paths([path])
+
+
+@app.command()
+def recover(
+    sites: Annotated[int, typer.Option(help="Recorded sites.")],
+    stimuli: Annotated[int, typer.Option(help="Stimuli shown.")],
+    repeats: Annotated[int, typer.Option(help="Presentations of each.")] = 1,
+    reliability: Annotated[
+        float, typer.Option(help="Of one presentation: the share of variance that is signal.")
+    ] = 0.3,
+    dataset: Annotated[str, typer.Option(help="To train the networks on that stand for brains.")] = "digits",
+) -> None:
+    """Plan an experiment: could it tell learning rules apart, were the brain one of the networks that they train?"""
+    data = trainable(load_dataset(dataset))
+    with Bars() as bars:
+        found = plan(data, Experiment(sites, stimuli, repeats, reliability), track=bars.track)
+    rates = found[["recovery", "recovery_low", "recovery_high"]].to_dataframe().reset_index()
+    named = [[str(v) for v in row[:-3]] + [f"{r:.0%}" for r in row[-3:]] for row in rates.itertuples(index=False)]
+    show_rows(named, (*(c.replace("_", " ") for c in rates.columns[:-3]), "recovered", "from", "to"))
+    console.print(
+        f"chance {1 / found.sizes['rule']:.0%}; rules: {', '.join(map(str, found['rule'].values))}", soft_wrap=True
+    )
 
 
 @app.command()

@@ -255,7 +255,7 @@ def _curve(
 
 
 def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0) -> xr.Dataset:
-    """Train, simulate, score, count.
+    """Train, simulate, score, count: half an hour of processor time, so a quarter of an hour on two cores.
 
     Args:
         quick: digits and few networks, in less than a minute.

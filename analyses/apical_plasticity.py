@@ -26,6 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from analyses._results import finish, write
 from neurocompare import plot as figures
 from neurocompare.losses import Loss
 from neurocompare.networks import Layer, LayeredNet, mlp
@@ -265,7 +266,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     for axis, title, label in zip(bottom, titles, labels, strict=True):
         axis.set_title(title, fontsize=8)
         axis.set_xlabel(label, fontsize=8)
-        _finish(axis)
+        finish(axis)
     bottom[0].set_ylabel("weight change", fontsize=8)
     bottom[2].set_ylabel("summed weight change", fontsize=8)
     figure.legend(
@@ -297,7 +298,7 @@ def _against_drive(axis: Axes, dataset: xr.Dataset, name: str, last_row: bool) -
     axis.set_ylim(-1.1, 1.1)
     axis.set_title(name.replace("_", " "), fontsize=8)
     axis.set_xlabel("apical drive (minus the output error)" if last_row else "", fontsize=8)
-    _finish(axis)
+    finish(axis)
 
 
 def _below(axes: list[Axes], dataset: xr.Dataset, name: str) -> None:
@@ -309,11 +310,6 @@ def _below(axes: list[Axes], dataset: xr.Dataset, name: str) -> None:
     trials = np.arange(1, dataset.sizes["trial"] + 1)
     for drive in (-2.0, 2.0):
         axes[2].plot(trials, part["course"].sel(drive=drive), **line)
-
-
-def _finish(axis: Axes) -> None:
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 PUBLISHED = """published, in words
@@ -356,9 +352,6 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
     start = time.perf_counter()
     dataset = compute(trials=20, count=10) if quick else compute()
     print(report(dataset))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "apical_plasticity.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    paths = [path, *figures.save(plot(dataset), folder / "apical_plasticity")]
+    paths = write("apical_plasticity", dataset, plot(dataset), folder)
     print(f"took {time.perf_counter() - start:.0f} s")
     return paths

@@ -28,6 +28,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from analyses._results import finish, write
 from neurocompare import plot as figures
 from neurocompare.inference import seed_interval
 from neurocompare.losses import Loss, cross_entropy
@@ -430,7 +431,7 @@ def _preference_over_time(axis: Axes, dataset: xr.Dataset, layer: str) -> None:
     if layer == "lower":
         axis.set_ylabel("preference, (T - A) / (T + A)", fontsize=8)
         axis.legend(frameon=False, fontsize=6, loc="lower left")
-    _finish(axis)
+    finish(axis)
 
 
 def _bars(axis: Axes, rows: np.ndarray, kinds: Sequence[str], names: Sequence[str]) -> None:
@@ -446,7 +447,7 @@ def _bars(axis: Axes, rows: np.ndarray, kinds: Sequence[str], names: Sequence[st
         axis.bar(0, 0, color=to_rgba("k", tone), edgecolor="k", linewidth=0.5, label=kinds[kind])
     axis.set_xticks(range(len(names)), [_short(name) for name in names], rotation=40, ha="right")
     axis.legend(frameon=False, fontsize=7)
-    _finish(axis)
+    finish(axis)
 
 
 def _preferences(axis: Axes, dataset: xr.Dataset) -> None:
@@ -478,11 +479,6 @@ def _fields(axis: Axes, dataset: xr.Dataset) -> None:
 def _short(source: str) -> str:
     rule, _, stage = source.partition(", ")
     return f"{RULES[rule].short} {stage}".strip()
-
-
-def _finish(axis: Axes) -> None:
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 def report(dataset: xr.Dataset) -> str:
@@ -565,9 +561,6 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
     few = ("predictive_coding", "equilibrium_propagation", "backprop")
     dataset = compute(few, seeds=3, training=150, count=60) if quick else compute()
     print(report(dataset))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "error_signals.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    paths = [path, *figures.save(plot(dataset), folder / "error_signals")]
+    paths = write("error_signals", dataset, plot(dataset), folder)
     print(f"took {time.perf_counter() - start:.0f} s")
     return paths

@@ -19,6 +19,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analyses._results import finish, write
 from data_loaders import load_benchmark, load_dataset
 from neurocompare import plot as figures
 from neurocompare.assembly import average_repetitions
@@ -233,7 +234,7 @@ def _bars(axis: Axes, dataset: xr.Dataset) -> None:
         f"mean and range over {dataset.sizes['seed']} seeds",
         fontsize=8,
     )
-    _finish(axis)
+    finish(axis)
 
 
 def _layers(axis: Axes, dataset: xr.Dataset) -> None:
@@ -253,7 +254,7 @@ def _layers(axis: Axes, dataset: xr.Dataset) -> None:
     axis.set_xticks(place, dataset["layer"].values)
     axis.set_ylabel("explained variance,\nmean of six components", fontsize=8)
     axis.set_xlabel("layer, input to output", fontsize=8)
-    _finish(axis)
+    finish(axis)
 
 
 def _depths(axis: Axes, dataset: xr.Dataset) -> None:
@@ -269,12 +270,7 @@ def _depths(axis: Axes, dataset: xr.Dataset) -> None:
     axis.set_ylim(-0.05, 1.05)
     axis.set_xticks(place, dataset["component"].values, rotation=20, ha="right")
     axis.set_ylabel("depth of the best layer\n(0 first, 1 readout)", fontsize=8)
-    _finish(axis)
-
-
-def _finish(axis: Axes) -> None:
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
+    finish(axis)
 
 
 def main(folder: Path, quick: bool = False) -> list[Path]:
@@ -295,7 +291,4 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
         )
     print("\n".join(words(dataset)))
     print(f"{time.perf_counter() - start:.0f} s")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "kell2018.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    return [path, *figures.save(plot(dataset), folder / "kell2018")]
+    return write("kell2018", dataset, plot(dataset), folder)

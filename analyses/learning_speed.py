@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
+from analyses._results import finish, write
 from data_loaders import load_dataset
-from neurocompare import plot as figures
 from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError
 from neurocompare.hearing import trainable
@@ -203,7 +203,7 @@ def _spectrum(axis: Axes, dataset: xr.Dataset) -> None:
     axis.axvline(90, color="#999999", linewidth=0.8, linestyle=":")
     axis.set_xlabel("angle of hidden weights' update to the gradient, degrees", fontsize=8)
     axis.set_title("from precise vector feedback (top) to none\nhollow: before learning, filled: after", fontsize=8)
-    _finish(axis)
+    finish(axis)
 
 
 def _perceptron(axis: Axes, dataset: xr.Dataset) -> None:
@@ -223,7 +223,7 @@ def _perceptron(axis: Axes, dataset: xr.Dataset) -> None:
         f"linear perceptron, {dataset.attrs['inputs']} inputs, {dataset.attrs['outputs']} outputs", fontsize=8
     )
     axis.legend(frameon=False, fontsize=7)
-    _finish(axis)
+    finish(axis)
 
 
 def _losses(axis: Axes, dataset: xr.Dataset, x: np.ndarray, label: str) -> None:
@@ -241,7 +241,7 @@ def _losses(axis: Axes, dataset: xr.Dataset, x: np.ndarray, label: str) -> None:
     axis.set_xlabel(label, fontsize=8)
     axis.set_ylabel("cross-entropy", fontsize=8)
     axis.set_title(f"{dataset.attrs['dataset']}, each rule at the best of three rates", fontsize=8)
-    _finish(axis)
+    finish(axis)
 
 
 def _label(axis: Axes, ends: list[tuple[float, float, str]], width: float = 0.09, height: float = 0.028) -> None:
@@ -259,11 +259,6 @@ def _label(axis: Axes, ends: list[tuple[float, float, str]], width: float = 0.09
         axis.text(across + 0.015, place, text, fontsize=5, va="center", transform=axis.transAxes, clip_on=False)
 
 
-def _finish(axis: Axes) -> None:
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 def main(folder: Path, quick: bool = False) -> list[Path]:
     """Compute, print both parts, and write netCDF and figures into ``folder``; returns their paths."""
     dataset = compute(list(RULES)[::6], steps=100, examples=50, replicates=60) if quick else compute()
@@ -272,7 +267,4 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
         part = dataset.sel(perceptron=name)
         found, error, theory = (float(part[v]) for v in ("shrinkage", "shrinkage_error", "shrinkage_theory"))
         print(f"  {name:24s} {found:.5f} ± {error:.5f}   closed form {theory:.5f}   ratio {found / theory:.3f}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "learning_speed.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    return [path, *figures.save(plot(dataset), folder / "learning_speed")]
+    return write("learning_speed", dataset, plot(dataset), folder)

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analyses._results import write
 from data_loaders import load_benchmark
-from neurocompare import plot as figures
 from neurocompare.metrics import METRICS
 from neurocompare.representation import Representation
 
@@ -61,7 +61,4 @@ def plot(dataset: xr.Dataset) -> Figure:
 def main(folder: Path, quick: bool = False) -> list[Path]:
     """Compute (which is quick anyway), and write netCDF and figures into ``folder``; returns their paths."""
     dataset = compute()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "noise_ceilings.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    return [path, *figures.save(plot(dataset), folder / "noise_ceilings")]
+    return write("noise_ceilings", dataset, plot(dataset), folder)

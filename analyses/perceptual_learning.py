@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
+from analyses._results import write
 from data_loaders import load_cifar10_jpeg
 from neurocompare import plot as figures
 from neurocompare.dataset import Dataset, Split, image_dataset
@@ -651,7 +652,4 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
         dataset = compute()
     print(f"{'quick' if quick else 'full'} version, computed in {time.perf_counter() - started:.0f} s")
     print(*findings(dataset), sep="\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "perceptual_learning.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    return [path, *figures.save(plot(dataset), folder / "perceptual_learning")]
+    return write("perceptual_learning", dataset, plot(dataset), folder)

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analyses._results import write
 from analyses.recovery_figures import BEST, FACTORS, KNOWN, plot, plot_curves, words
 from data_loaders import load_benchmark, load_cifar10_jpeg
 from data_loaders.installed import load_digits_dataset
@@ -314,10 +315,7 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
     """
     dataset = compute(quick, folder=folder)
     print("\n".join(words(dataset)))
-    path = folder / "rule_recovery.nc"
-    dataset.to_netcdf(path, engine="scipy")
     return [
-        path,
-        *figures.save(plot(dataset), folder / "rule_recovery"),
+        *write("rule_recovery", dataset, plot(dataset), folder),
         *figures.save(plot_curves(dataset), folder / "rule_recovery_curves"),
     ]

@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from analyses._results import write
 from data_loaders.installed import load_digits_dataset
 from neurocompare import plot as figures
 from neurocompare.dataset import Dataset
@@ -495,7 +496,4 @@ def main(folder: Path, quick: bool = False) -> list[Path]:
     dataset = compute(planes=4, steps=200, seeds=3, feedback_steps=(1,)) if quick else compute()
     print(f"{'quick' if quick else 'full'} version, computed in {time.perf_counter() - started:.0f} s")
     print(*findings(dataset), sep="\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "target_propagation.nc"
-    dataset.to_netcdf(path, engine="scipy")
-    return [path, *figures.save(plot(dataset), folder / "target_propagation")]
+    return write("target_propagation", dataset, plot(dataset), folder)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from neurocompare import baselines
+from neurocompare import baselines, modulation
 from neurocompare.dataset import Dataset
 from neurocompare.errors import InputError
 from neurocompare.model import Given, Model
@@ -81,7 +81,7 @@ def pixels(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
 
 def cochleagram(net: LayeredNet, preprocess: Preprocess, seed: int) -> Model:
     """The network's input itself, which of a sound has its time axis."""
-    return Model("cochleagram", nn.Sequential(OrderedDict(cochleagram=nn.Identity())), ("cochleagram",), preprocess)
+    return modulation.cochleagram(preprocess)
 
 
 def category(net: LayeredNet, preprocess: Preprocess, seed: int) -> Given:

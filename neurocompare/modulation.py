@@ -19,6 +19,7 @@ from neurocompare.cochleagram import CochleagramPreprocess
 from neurocompare.errors import InputError
 from neurocompare.filter_banks import fixed
 from neurocompare.model import Model
+from neurocompare.stimuli import Preprocess
 
 # Tuckute et al. 2023: in Hz, and in cycles per ERB.
 RATES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -203,10 +204,10 @@ def cochleagram_mean(preprocess: CochleagramPreprocess = TUCKUTE_2023) -> Model:
     )
 
 
-def cochleagram(preprocess: CochleagramPreprocess = TUCKUTE_2023) -> Model:
+def cochleagram(preprocess: Preprocess = TUCKUTE_2023) -> Model:
     """Cochleagram of a sound, ``(1, bands, frames)``."""
     return _model("cochleagram", preprocess, cochleagram=nn.Identity())
 
 
-def _model(name: str, preprocess: CochleagramPreprocess, **layers: nn.Module) -> Model:
+def _model(name: str, preprocess: Preprocess, **layers: nn.Module) -> Model:
     return Model(name, nn.Sequential(OrderedDict(layers)), tuple(layers), preprocess)

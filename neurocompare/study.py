@@ -330,7 +330,8 @@ class Study:
         self, model: Model | Given, stimuli: StimulusSet, *, over_time: bool
     ) -> dict[str, Representation] | InputError:
         """The model's layers, or why it has none for these stimuli: some controls look for what not all stimuli have."""
-        keep = any(METRICS[m].needs_features for metrics in self.spec.benchmarks.values() for m in metrics)
+        all_metrics = (METRICS[name] for names in self.spec.benchmarks.values() for name in names)
+        keep = any(m.needs_features for m in all_metrics if isinstance(m, OverTime) == over_time)
         try:
             return probe(model, stimuli, keep_features=keep, average_time=not over_time)
         except InputError as reason:

@@ -156,6 +156,7 @@ def simulate_rdms(
 
 
 def extended(seed: Seed, *more: int) -> tuple[int, ...]:
+    """The seed of a part: that of the whole, and the part's numbers."""
     return (*((seed,) if isinstance(seed, int) else seed), *more)
 
 

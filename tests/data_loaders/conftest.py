@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_sources import Handler, cell, cifar_members, cowley_files, jpeg, mat, publish, squares, tar_xz_of
+from tiny_sources import Handler, cell, cifar_members, cowley_files, jpeg, mat, publish, squares, tar_of
 
 from data_loaders import _download, cichy2014, cifar10_jpeg, cowley2023, kriegeskorte2008
 
@@ -128,5 +128,5 @@ def tiny_cowley(mirror, monkeypatch):
 @pytest.fixture
 def tiny_cifar(mirror, monkeypatch):
     """The tar.xz of a tiny CIFAR-10 in the mirror, with no other source."""
-    publish(mirror, monkeypatch, cifar10_jpeg, {"cifar10_jpeg.tar.xz": tar_xz_of(cifar_members())})
+    publish(mirror, monkeypatch, cifar10_jpeg, {"cifar10_jpeg.tar.xz": tar_of(cifar_members(), "xz")})
     return mirror / "cifar10_jpeg" / "cifar10_jpeg.tar.xz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.distance import squareform
-from tiny_sources import cifar_members, jpeg, publish, tar_xz_of, zip_of
+from tiny_sources import cifar_members, jpeg, publish, tar_of, zip_of
 
 import data_loaders
 from data_loaders import cichy2014, cifar10_jpeg, cowley2023, kriegeskorte2008
@@ -218,7 +218,7 @@ def test_cifar_is_shuffled_by_its_seed_and_cut_to_a_sample(tiny_cifar):
     ],
 )
 def test_an_archive_with_something_else_is_refused(mirror, monkeypatch, members, message):
-    publish(mirror, monkeypatch, cifar10_jpeg, {"cifar10_jpeg.tar.xz": tar_xz_of(members)})
+    publish(mirror, monkeypatch, cifar10_jpeg, {"cifar10_jpeg.tar.xz": tar_of(members, "xz")})
     with pytest.raises(DataUnavailable, match=message):
         data_loaders.load_cifar10_jpeg()
 

@@ -20,11 +20,10 @@ from tiny_sounds import (
     norman_sounds,
     spikes_mat,
     stim_info,
-    tar_of,
     tone,
     voxel_meta,
 )
-from tiny_sources import cell, npy, publish, sha256, zip_of
+from tiny_sources import cell, npy, publish, sha256, tar_of, zip_of
 
 import data_loaders
 from data_loaders import harper2016, norman_haignere2015, norman_haignere2022, tuckute2023

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,16 +53,6 @@ def ecog(r: np.ndarray, names: Sequence[str], step: float) -> bytes:
     """A file of intracranial responses, ``r`` in the order of ``names``."""
     times = step * np.arange(r.shape[1])
     return mat(R=r, t=times[None], stim_names=cell([f"{name}.wav" for name in names]))
-
-
-def tar_of(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return stream.getvalue()
 
 
 def spikes_mat(trains: Sequence[Sequence[np.ndarray]]) -> bytes:

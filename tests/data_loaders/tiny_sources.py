@@ -63,9 +63,9 @@ def zip_of(members: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def tar_xz_of(members: dict[str, bytes]) -> bytes:
+def tar_of(members: dict[str, bytes], compression: str = "") -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:xz") as archive:
+    with tarfile.open(fileobj=stream, mode=f"w:{compression}") as archive:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)

@@ -14,6 +14,7 @@ from data_loaders.installed import load_digits_dataset
 from data_loaders.kriegeskorte2008 import load_human_it, load_monkey_it
 from data_loaders.simulated import load_simulated_rdm, load_simulated_units
 from data_loaders.sound_tasks import load_everyday_sounds, load_hearing, load_speakers, load_spoken_words
+from data_loaders.tiny_imagenet40 import load_tiny_imagenet40
 from data_loaders.tuckute2023 import load_tuckute2023
 from neurocompare.benchmark import Benchmark
 from neurocompare.dataset import Dataset, SoundTask
@@ -26,6 +27,7 @@ LOADERS: dict[str, Callable[[], Dataset | SoundTask]] = {
     "hearing": load_hearing,
     "speakers": load_speakers,
     "spoken_words": load_spoken_words,
+    "tiny_imagenet40": load_tiny_imagenet40,
 }
 
 BENCHMARKS: dict[str, Callable[[], Benchmark]] = {

@@ -16,6 +16,7 @@ from data_loaders import (
     kriegeskorte2008,
     norman_haignere2015,
     norman_haignere2022,
+    tiny_imagenet40,
     tuckute2023,
 )
 from data_loaders._files import DataFile, cache_root, locate, mirror_path, mirror_url, mismatch
@@ -59,6 +60,7 @@ def groups() -> dict[str, list[tuple[DataFile, ...]]]:
         "kriegeskorte2008": [(file,) for file in kriegeskorte2008.FILES.values()],
         "norman_haignere2015": [(file,) for file in norman_haignere2015.FILES.values()],
         "norman_haignere2022": [(file,) for file in norman_haignere2022.FILES.values()],
+        "tiny_imagenet40": [tuple(tiny_imagenet40.FILES.values())],
         "tuckute2023": [(file,) for file in tuckute2023.FILES.values()],
     }
 

@@ -21,6 +21,7 @@ FILES_OF = {
     "kriegeskorte2008": 2,
     "norman_haignere2015": 166,
     "norman_haignere2022": 34,
+    "tiny_imagenet40": 1,
     "tuckute2023": 1,
 }
 

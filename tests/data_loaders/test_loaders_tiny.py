@@ -10,6 +10,7 @@ from tiny_sources import cifar_members, jpeg, publish, tar_of, zip_of
 import data_loaders
 from data_loaders import cichy2014, cifar10_jpeg, cowley2023, kriegeskorte2008
 from data_loaders._files import DataFile
+from data_loaders._image_folders import ImageFolders
 from data_loaders.images import condensed
 from neurocompare.errors import DataUnavailable, InputError
 
@@ -166,7 +167,7 @@ def assert_is_tiny_cifar(dataset):
 def test_cifar_from_a_tar_xz_then_from_the_decoded_cache(tiny_cifar, cache, monkeypatch):
     first = data_loaders.load_cifar10_jpeg()
     assert_is_tiny_cifar(first)
-    monkeypatch.setattr(cifar10_jpeg, "_decode_all", None)
+    monkeypatch.setattr(ImageFolders, "decode", None)
     second = data_loaders.load_dataset("cifar10_jpeg")
     np.testing.assert_array_equal(first.train.inputs, second.train.inputs)
     np.testing.assert_array_equal(first.test.labels, second.test.labels)

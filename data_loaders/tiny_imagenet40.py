@@ -47,7 +47,7 @@ def _place(name: str) -> tuple[str, str] | None:
         return None
     place = _IN_ORDER.get(int(match.group(2)), 500)
     split = "train" if place < 170 else "test" if 250 <= place < 280 else None
-    return split and (split, match.group(1))
+    return (split, match.group(1)) if split else None
 
 
 IMAGES = ImageFolders(

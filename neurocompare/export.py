@@ -222,14 +222,14 @@ def _figures(study: Study, folder: Path) -> list[Path]:
 def _assemblies(study: Study, folder: Path) -> list[Path]:
     return [
         write_assembly(benchmark, folder / "assemblies" / f"{name}.netcdf{version}.nc", version)
-        for name, benchmark in study.benchmarks.items()
+        for name, benchmark in study.models.benchmarks.items()
         for version in VERSIONS
     ]
 
 
 def _rdms(study: Study, folder: Path) -> list[Path]:
     paths = []
-    for name, benchmark in study.benchmarks.items():
+    for name, benchmark in study.models.benchmarks.items():
         paths.append(write_rdms(brain_rdms(benchmark), folder / "rdms" / f"{name}.h5"))
         if (of_networks := network_rdms(study, benchmark)) is not None:
             paths.append(write_rdms(of_networks, folder / "rdms" / f"{name}.networks.h5"))

@@ -68,6 +68,14 @@ class Score:
             "note": data["note"].values.astype(str),
         })  # fmt: skip
 
+    @property
+    def steps(self) -> int | None:
+        """After how many steps of training the model was scored; None where it is none that was trained here."""
+        training = json.loads(self.data.attrs["provenance"])["model"].get("training")
+        if training is None:
+            return None
+        return training.get("step", training["epochs"] * (training["train_items"] // training["batch_size"]))
+
     def save(self, path: Path) -> None:
         """Write netCDF, whole or not at all.
 

@@ -28,12 +28,16 @@ class Training(_Strict):
     Attributes:
         epochs, batch_size: as ``train`` takes them.
         items: of the dataset to use, at most, in either split; all by default.
+        test_items: to test on, at most, where that should be fewer.
+        snapshots: after how many steps networks are scored, too, beside when training is over.
         learning_rate: by rule; a rule that is not named uses its own default.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 5
     batch_size: Annotated[int, Field(ge=1)] = 128
     items: Annotated[int, Field(ge=1)] | None = None
+    test_items: Annotated[int, Field(ge=1)] | None = None
+    snapshots: tuple[Annotated[int, Field(ge=0)], ...] = ()
     learning_rate: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
@@ -72,8 +76,9 @@ class StudySpec(_Strict):
         return controls_of(self.modality) if self.controls is None else self.controls
 
     def quick(self) -> StudySpec:
-        """A small version: one epoch of at most 5,000 items and two seeds."""
-        training = self.training.model_copy(update={"epochs": 1, "items": min(self.training.items or 5000, 5000)})
+        """A small version: one epoch of at most 5,000 items, two seeds, and no snapshots."""
+        fewer = {"epochs": 1, "items": min(self.training.items or 5000, 5000), "snapshots": ()}
+        training = self.training.model_copy(update=fewer)
         name = f"{self.name} (quick)"
         return self.model_copy(update={"name": name, "seeds": self.seeds[:2], "training": training})
 

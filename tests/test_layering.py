@@ -45,7 +45,7 @@ FOR_LOADERS = {"errors", "files", "progress", "assembly", "sounds", "stimuli", "
 WITHOUT_TORCH = FOR_LOADERS
 # Who may import what, besides a package its own modules: patterns of module names.
 ONLY_IN = {
-    "data_loaders": r"data_loaders\b.*|analyses\b.*|neurocompare\.(study|cli)",
+    "data_loaders": r"data_loaders\b.*|analyses\b.*|neurocompare\.(study\b.*|cli)",
     "analyses": r"analyses\b.*|neurocompare\.cli",
     "torchvision": r"neurocompare\.zoo",
     "timm": r"neurocompare\.zoo",

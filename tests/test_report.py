@@ -21,7 +21,6 @@ from written_study import ACCURACY, LAYERS, REASON, SPEC, finished, layers, save
 
 from data_loaders import load_benchmark
 from neurocompare import plot, report
-from neurocompare import study as study_module
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import DataUnavailable, InputError
 from neurocompare.report import charts, document, geometry, maps, methods, references, tables
@@ -30,7 +29,8 @@ from neurocompare.report.record import Missing, Record, read
 from neurocompare.report.style import colour_of, number
 from neurocompare.rules import RULES
 from neurocompare.score import Score
-from neurocompare.study import Entry
+from neurocompare.study import Entry, Study
+from neurocompare.study import models as study_models
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -250,7 +250,7 @@ def test_a_study_finished_in_part_says_what_is_missing_and_why(tmp_path):
 
 def test_a_study_without_scores_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="holds no scores yet; run the study first"):
-        report.write(study_module.Study(SPEC, tmp_path), tmp_path / "report.html")
+        report.write(Study(SPEC, tmp_path), tmp_path / "report.html")
 
 
 def test_one_seed_gives_no_contrasts_but_every_layer_and_says_why(tmp_path):
@@ -532,14 +532,14 @@ def test_the_payload_holds_percentiles_of_the_dissimilarities_and_points_as_far_
 
 
 def test_data_that_cannot_be_had_are_named_and_the_rest_is_there(study, tmp_path, monkeypatch):
-    original = study_module.load_benchmark
+    original = study_models.load_benchmark
 
     def only_rdms(name):
         if name == "simulated.units":
             raise DataUnavailable("units.nc is in no place that was looked at")
         return original(name)
 
-    monkeypatch.setattr(study_module, "load_benchmark", only_rdms)
+    monkeypatch.setattr(study_models, "load_benchmark", only_rdms)
     page = Page(report.write(study, tmp_path / "report.html").read_text())
     assert "simulated.units: units.nc is in no place that was looked at" in page.words
     assert "Every score" in page.words

@@ -8,12 +8,13 @@ import re
 import pandas as pd
 import pytest
 
-from neurocompare import study as study_module
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import InputError
-from neurocompare.score import Score
+from neurocompare.score import Score, score
 from neurocompare.spec import StudySpec, builtin_spec, read_spec
-from neurocompare.study import Study, open_study
+from neurocompare.study import Entry, Study, open_study
+from neurocompare.study import models as study_models
+from neurocompare.study import scores as study_scores
 
 TINY = """
 name = "tiny"
@@ -89,14 +90,18 @@ def test_every_score_is_a_netcdf_with_full_provenance(finished):
 
 def test_a_finished_study_is_not_done_again_and_its_table_is_identical(finished, monkeypatch):
     study, table = finished
-    for name in ("train", "probe", "score_layers", "load_dataset", "load_benchmark"):
-        monkeypatch.setattr(study_module, name, _must_not_be_called(name))
+    for module, names in (
+        (study_models, ("train", "load_dataset", "load_benchmark")),
+        (study_scores, ("probe", "score_layers")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, _must_not_be_called(name))
     pd.testing.assert_frame_equal(Study(study.spec, study.folder).run(), table)
 
 
 def test_an_interrupted_study_goes_on_to_the_same_table(tiny_spec, finished, tmp_path, monkeypatch):
     done = []
-    original = study_module.score_layers
+    original = study_scores.score_layers
 
     def fails_at_the_tenth(*args, **kwargs):
         if len(done) == 10:
@@ -104,12 +109,12 @@ def test_an_interrupted_study_goes_on_to_the_same_table(tiny_spec, finished, tmp
         done.append(1)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(study_module, "score_layers", fails_at_the_tenth)
+    monkeypatch.setattr(study_scores, "score_layers", fails_at_the_tenth)
     with pytest.raises(KeyboardInterrupt):
         Study(tiny_spec, tmp_path).run()
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "scores").rglob("*.nc")}
     assert len(written) == 10
-    monkeypatch.setattr(study_module, "score_layers", original)
+    monkeypatch.setattr(study_scores, "score_layers", original)
     pd.testing.assert_frame_equal(Study(tiny_spec, tmp_path).run(), finished[1])
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
 
@@ -169,14 +174,14 @@ def test_a_truncated_or_flipped_score_is_detected_and_computed_again(tiny_spec, 
 
 
 def test_what_fails_stops_nothing_else_and_is_tried_again_when_asked(tiny_spec, finished, tmp_path, monkeypatch):
-    original = study_module.train
+    original = study_models.train
 
     def breaks_for_one(net, rule, *args, **kwargs):
         if rule.name == "node_perturbation" and kwargs["seed"] == 1:
             raise RuntimeError("the dog ate\nit")
         return original(net, rule, *args, **kwargs)
 
-    monkeypatch.setattr(study_module, "train", breaks_for_one)
+    monkeypatch.setattr(study_models, "train", breaks_for_one)
     _, whole = finished
     table = Study(tiny_spec, tmp_path).run()
     lost = (whole["model"] == "node_perturbation") & (whole["seed"] == 1)
@@ -186,14 +191,14 @@ def test_what_fails_stops_nothing_else_and_is_tried_again_when_asked(tiny_spec, 
     failed = status[status["state"] == "failed"]
     assert set(failed["model"]) == {"node_perturbation"}
     assert set(failed["reason"]) == {"RuntimeError: the dog ate it"}
-    monkeypatch.setattr(study_module, "train", original)
+    monkeypatch.setattr(study_models, "train", original)
     pd.testing.assert_frame_equal(Study(tiny_spec, tmp_path).run(), table)  # not by itself
     pd.testing.assert_frame_equal(Study(tiny_spec, tmp_path).run(retry=True), whole)
     assert set(open_study(tmp_path).status()["state"]) == {"done"}
 
 
 def test_where_all_fail_the_first_reason_is_told(tiny_spec, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "probe", _must_not_be_called("probe"))
+    monkeypatch.setattr(study_scores, "probe", _must_not_be_called("probe"))
     with pytest.raises(InputError, match=r"holds no scores yet; 36 failed, the first for AssertionError: .*probe"):
         Study(tiny_spec, tmp_path).run()
 
@@ -282,3 +287,41 @@ def _must_not_be_called(name):
         raise AssertionError(f"{name} was called")
 
     return refuse
+
+
+def test_networks_are_scored_along_training(tiny_spec, finished, tmp_path):
+    training = tiny_spec.training.model_copy(update={"snapshots": (2, 5)})
+    spec = tiny_spec.model_copy(update={"training": training, "controls": ("untrained",)})
+    study = Study(spec, tmp_path)
+    table = study.run()
+    final = finished[1].set_index(["benchmark", "metric", "model", "seed", "layer"])["raw"]
+    own = table.set_index(["benchmark", "metric", "model", "seed", "layer"])["raw"]
+    pd.testing.assert_series_equal(own, final.loc[own.index])  # a look on the way does not change what comes out
+    learning = pd.read_parquet(tmp_path / "learning.parquet")
+    assert learning.groupby("step").size().to_dict() == dict.fromkeys((2, 5, 8), 2 * 2 * 4 * 3)
+    last = learning[learning["step"] == 8].set_index(["benchmark", "metric", "model", "seed", "layer"])["raw"]
+    pd.testing.assert_series_equal(last, own.loc[last.index])
+    run = study.models.trained(Entry("feedback_alignment", 1))
+    benchmark = study.models.benchmarks["simulated.rdm"]
+    expected = score(run.at(5).model(), benchmark, "rsa_spearman").table()
+    chosen = learning.query(
+        "step == 5 and model == 'feedback_alignment' and seed == 1 and benchmark == 'simulated.rdm'"
+    )
+    assert chosen["raw"].tolist() == pytest.approx(expected["raw"].tolist(), abs=1e-12)
+    assert (chosen["task_accuracy"] == run.at(5).record["test_accuracy"]).all()
+    status = study.status()
+    assert len(status) == len(study.all_planned) == 3 * (2 * 2 * 3 + 2) + 3
+    assert set(status["state"]) == {"done"}
+
+
+def test_a_snapshot_that_lacks_is_scored_without_training_again(tiny_spec, tmp_path, monkeypatch):
+    training = tiny_spec.training.model_copy(update={"snapshots": (3,)})
+    spec = tiny_spec.model_copy(update={"training": training, "controls": (), "rules": ("feedback_alignment",)})
+    Study(spec, tmp_path).run()
+    before = pd.read_parquet(tmp_path / "learning.parquet")
+    (path,) = (tmp_path / "scores" / "simulated.rdm" / "rsa_spearman").glob("*-seed0-step3.nc")
+    path.unlink()
+    monkeypatch.setattr(study_models, "train", _must_not_be_called("train"))
+    Study(spec, tmp_path).run()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "learning.parquet"), before)
+    assert path.is_file()

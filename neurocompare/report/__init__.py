@@ -58,7 +58,7 @@ def _benchmarks(study: Study) -> Iterator[tuple[str, Benchmark | InputError]]:
     for name, metrics in study.spec.benchmarks.items():
         alone = Study(study.spec.model_copy(update={"benchmarks": {name: metrics}}), study.folder)
         try:
-            yield name, alone.benchmarks[name]
+            yield name, alone.models.benchmarks[name]
         except InputError as reason:
             yield name, reason
 

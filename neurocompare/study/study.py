@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -18,46 +18,23 @@ from typing import Any
 
 import pandas as pd
 
-from data_loaders import BENCHMARKS, LOADERS, can_model, load_benchmark, load_dataset
+from data_loaders import BENCHMARKS, LOADERS, can_model
 from neurocompare import __version__
-from neurocompare.baselines import region
-from neurocompare.benchmark import Benchmark
 from neurocompare.cells import Cell, Cells
 from neurocompare.controls import CONTROLS, the_task
-from neurocompare.dataset import Dataset
-from neurocompare.errors import DataUnavailable, InputError, unknown_name
+from neurocompare.errors import InputError, unknown_name
 from neurocompare.execute import completed
 from neurocompare.files import atomic, write_text
-from neurocompare.hearing import trainable
 from neurocompare.lock import holder, only_writer
-from neurocompare.metrics import METRICS, Ceiling, Metric, OverTime, data_for
-from neurocompare.model import Given, Model
-from neurocompare.networks import LayeredNet, build
-from neurocompare.probe import probe
+from neurocompare.metrics import METRICS
 from neurocompare.progress import Track, silent
-from neurocompare.representation import Representation
 from neurocompare.rules import RULES
-from neurocompare.score import DamagedScore, Score, score_layers, undefined
+from neurocompare.score import DamagedScore, Score
 from neurocompare.spec import StudySpec
-from neurocompare.stimuli import StimulusSet
-from neurocompare.train import RECORD, Run, train
-
-REFERENCE = "backprop"  # the rule of the networks that controls are made of
+from neurocompare.study.models import REFERENCE, Entry, Models
+from neurocompare.study.scores import Scorer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of a study: a rule, a control or a region, with a seed unless there is only one such model."""
-
-    name: str
-    seed: int | None
-
-    @property
-    def label(self) -> str:
-        """For file names."""
-        return self.name if self.seed is None else f"{self.name}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -128,21 +105,25 @@ class Study:
         """What there is of its scores."""
         return Cells(self.folder)
 
-    def cells_of(self, entry: Entry) -> list[Cell]:
-        """The scores that an entry is to have; a region is no model of itself."""
+    def cells_of(self, entry: Entry, step: int | None = None) -> list[Cell]:
+        """The scores that an entry is to have after so many steps, or at the end; a region is no model of itself."""
         benchmarks = self._siblings(entry.name) if entry.name in self.spec.benchmarks else self.spec.benchmarks
-        return [Cell(name, metric, entry.label) for name in benchmarks for metric in self.spec.benchmarks[name]]
+        label = entry.label_at(step)
+        return [Cell(name, metric, label) for name in benchmarks for metric in self.spec.benchmarks[name]]
 
     @property
     def all_cells(self) -> list[Cell]:
-        """The scores of all entries, in the order of the table."""
+        """The scores of all entries when training is over, in the order of the table."""
         by_entry = {cell: None for entry in self.entries for cell in self.cells_of(entry)}
         places = {(b, m): k for k, (b, m) in enumerate((b, m) for b, ms in self.spec.benchmarks.items() for m in ms)}
         return sorted(by_entry, key=lambda cell: places[cell.benchmark, cell.metric])
 
+    def _cells_at_all_steps(self, entry: Entry) -> list[Cell]:
+        return [cell for step in self.models.steps(entry) for cell in self.cells_of(entry, step)]
+
     def missing(self, entry: Entry) -> list[Cell]:
         """The scores that are still to do."""
-        return [cell for cell in self.cells_of(entry) if self.cells.is_open(cell)]
+        return [cell for cell in self._cells_at_all_steps(entry) if self.cells.is_open(cell)]
 
     def prepare(self) -> None:
         """Load whatever data the missing part needs and build a network, so that what is wrong shows before any work.
@@ -152,27 +133,24 @@ class Study:
             InputError: network or rules cannot be built as the study says.
         """
         if any(self.missing(entry) for entry in self.entries):
-            _ = self.benchmarks
-            net = self._net(self.spec.seeds[0])
-            for rule in self.spec.rules:
-                RULES[rule].for_net(net, seed=0, **self.spec.rule_settings.get(rule, {}))
+            _ = self.models.benchmarks
+            self.models.check()
 
     @cached_property
-    def dataset(self) -> Dataset:
-        """The training data."""
-        data = trainable(load_dataset(self.spec.dataset))
-        items = self.spec.training.items
-        return data if items is None else data.first(items)
+    def models(self) -> Models:
+        """How its models come about."""
+        return Models(self.spec, self.folder)
 
     @cached_property
-    def benchmarks(self) -> dict[str, Benchmark]:
-        """The benchmarks by name, stimuli decoded once."""
-        return {name: load_benchmark(name).in_memory() for name in self.spec.benchmarks}
+    def _scorer(self) -> Scorer:
+        return Scorer(self.models.benchmarks, self.spec.benchmarks)
 
     def run(
         self, track: Track = silent, workers: int = 1, *, scheduler: str | None = None, retry: bool = False
     ) -> pd.DataFrame:
         """Do what is missing, write ``scores.parquet`` and ``scores.csv``, and return the table.
+
+        Where the study has snapshots, ``learning.parquet`` and ``learning.csv`` have the scores along training.
 
         Args:
             track: shows progress over models, and over training steps where there is one worker.
@@ -184,7 +162,7 @@ class Study:
         """
         with only_writer(self.folder, finished=len(self.cells.present()[0])):
             if retry:
-                for cell in self.all_cells:
+                for cell in self.all_planned:
                     self.cells.forgive(cell)
             self.prepare()
             self.claim()
@@ -192,9 +170,9 @@ class Study:
             if self._remove_damaged():
                 self._do(track, workers, scheduler)
             table = self.table()
-            for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):
-                with atomic(self.folder / f"scores.{suffix}") as temporary:
-                    write(table, temporary)
+            _write(table, self.folder / "scores")
+            if self.spec.training.snapshots:
+                _write(self.learning_table(), self.folder / "learning")
         return table
 
     def _do(self, track: Track, workers: int, scheduler: str | None) -> None:
@@ -218,8 +196,10 @@ class Study:
         todo = self.missing(entry) if entry in self.entries else []
         with self.cells.running(entry.label):
             try:
-                model = self._model(entry, track)
-                self._score(model, entry, todo)
+                for label, model in self.models.of(entry, track):
+                    mine = [cell for cell in todo if cell.label == label]
+                    for cell, scored in self._scorer.scores(model, entry.seed, mine):
+                        scored.save(self.cells.score(cell))
             except OSError:  # a full disk, a folder that may not be written: no other model would fare better
                 raise
             except Exception as error:  # noqa: BLE001 (whatever it is, it is kept with its traceback)
@@ -228,7 +208,7 @@ class Study:
                     self.cells.fail(cell, error)
 
     def table(self) -> pd.DataFrame:
-        """Every finished score, one row per layer.
+        """Every finished score of networks whose training is over, and of other models, one row per layer.
 
         Raises:
             InputError: there is none yet, or a score is damaged.
@@ -240,16 +220,28 @@ class Study:
             raise InputError(f"{self.folder} holds no scores yet{why}")
         return pd.concat(tables, ignore_index=True)
 
+    def learning_table(self) -> pd.DataFrame:
+        """The scores of the rules' networks along training, with the column ``step``: how many were taken.
+
+        Raises:
+            InputError: a score is damaged.
+        """
+        present, _ = self.cells.present()
+        entries = [entry for entry in self.entries if entry.name in self.spec.rules]
+        finished = [cell for entry in entries for cell in self._cells_at_all_steps(entry) if cell in present]
+        rows = [self._row(cell).assign(step=self._steps[cell]) for cell in finished]
+        return pd.concat(rows, ignore_index=True)
+
     def status(self) -> pd.DataFrame:
         """How far it is: a row per score with ``model``, ``seed``, ``benchmark``, ``metric``, ``state`` and ``reason``.
 
-        The state is done, failed, running or planned.
+        The state is done, failed, running or planned. Networks along training count as well.
         """
         done, failed = self.cells.present()
         running = set(self.cells.at_work()) if holder(self.folder) else set()
         rows = []
         for entry in self.entries:
-            for cell in self.cells_of(entry):
+            for cell in self._cells_at_all_steps(entry):
                 reason = self.cells.reason(cell) if cell in failed else None
                 state = "running" if entry.label in running else "planned"
                 state = "done" if cell in done else "failed" if cell in failed else state
@@ -263,8 +255,13 @@ class Study:
             return None
         done, failed = self.cells.present()
         fresh, elapsed = len(done) - int(worker.get("finished", 0)), time.time() - float(worker["started"])
-        left = len(self.all_cells) - len(done) - len(failed)
+        left = len(self.all_planned) - len(done) - len(failed)
         return left * elapsed / fresh if fresh > 0 and elapsed > 0 else None  # a clock may have been set back
+
+    @property
+    def all_planned(self) -> list[Cell]:
+        """All scores that it is to have, those along training, too."""
+        return [cell for entry in self.entries for cell in self._cells_at_all_steps(entry)]
 
     def _finished(self) -> list[Cell]:
         present, _ = self.cells.present()
@@ -273,17 +270,23 @@ class Study:
     def _row(self, cell: Cell) -> pd.DataFrame:
         """A score's part of the table; each file is read once."""
         if cell not in self._rows:
-            self._rows[cell] = Score.load(self.cells.score(cell)).table()
+            score = Score.load(self.cells.score(cell))
+            self._rows[cell], self._steps[cell] = score.table(), score.steps
         return self._rows[cell]
 
     @cached_property
     def _rows(self) -> dict[Cell, pd.DataFrame]:
         return {}
 
+    @cached_property
+    def _steps(self) -> dict[Cell, int | None]:
+        return {}
+
     def _remove_damaged(self) -> int:
         """Remove scores that are not what was written, to be computed again; returns how many."""
         damaged = 0
-        for cell in self._finished():
+        present, _ = self.cells.present()
+        for cell in (cell for cell in self.all_planned if cell in present):
             try:
                 self._row(cell)
             except DamagedScore as error:
@@ -291,95 +294,6 @@ class Study:
                 self.cells.score(cell).unlink()
                 damaged += 1
         return damaged
-
-    @cached_property
-    def _ceilings(self) -> dict[tuple[str, str], Ceiling]:
-        return {}
-
-    def _score(self, model: Model | Given, entry: Entry, todo: Iterable[Cell]) -> None:
-        description = {**model.describe(), "seed": entry.seed}
-        probed: dict[tuple[str, bool], dict[str, Representation] | InputError] = {}
-        for cell in todo:
-            benchmark, metric = self.benchmarks[cell.benchmark], METRICS[cell.metric]
-            shown = (benchmark.stimuli.fingerprint, isinstance(metric, OverTime))
-            if shown not in probed:  # regions of one experiment share their stimuli
-                probed[shown] = self._probed(model, benchmark.stimuli, over_time=shown[1])
-            key = (benchmark.name, metric.name)
-            if key not in self._ceilings:
-                self._ceilings[key] = metric.ceiling(data_for(metric, benchmark.data))
-            layers = probed[shown]
-            scored = self._scored(description, layers, benchmark, metric, self._ceilings[key])
-            scored.save(self.cells.score(cell))
-
-    @staticmethod
-    def _scored(
-        description: dict[str, Any],
-        layers: dict[str, Representation] | InputError,
-        benchmark: Benchmark,
-        metric: Metric,
-        ceiling: Ceiling,
-    ) -> Score:
-        try:
-            if isinstance(layers, InputError):
-                raise layers
-            return score_layers(description, layers, benchmark, metric, ceiling)
-        except InputError as reason:
-            return undefined(description, benchmark, metric, str(reason), ceiling)
-
-    def _probed(
-        self, model: Model | Given, stimuli: StimulusSet, *, over_time: bool
-    ) -> dict[str, Representation] | InputError:
-        """The model's layers, or why it has none for these stimuli: some controls look for what not all stimuli have."""
-        all_metrics = (METRICS[name] for names in self.spec.benchmarks.values() for name in names)
-        keep = any(m.needs_features for m in all_metrics if isinstance(m, OverTime) == over_time)
-        try:
-            return probe(model, stimuli, keep_features=keep, average_time=not over_time)
-        except InputError as reason:
-            if isinstance(model, Model):
-                raise
-            return reason
-
-    def _model(self, entry: Entry, track: Track) -> Model | Given:
-        if entry.name in RULES:
-            return self._trained(entry, track).model()
-        if entry.name in self.spec.benchmarks:
-            return region(self.benchmarks[entry.name], each_subject=False)
-        control = CONTROLS[entry.name]
-        seed = self.spec.seeds[0] if entry.seed is None else entry.seed
-        if control.trained_on is None:
-            net = self._net(seed)
-        else:
-            net = self._trained(Entry(REFERENCE if control.trained_on is the_task else entry.name, seed), track).net
-        return control.make(net, self.dataset.preprocess, seed)
-
-    def _net(self, seed: int) -> LayeredNet:
-        shape, n_classes = list(self.dataset.input_shape), self.dataset.n_outputs
-        return build({**self.spec.network, "input_shape": shape, "n_classes": n_classes, "seed": seed})
-
-    def _trained(self, entry: Entry, track: Track) -> Run:
-        folder = self.folder / "runs" / entry.label
-        if (folder / RECORD).is_file():
-            try:
-                return Run.load(folder)
-            except DataUnavailable as error:
-                log.warning("%s: it is trained again", error)
-        seed = self.spec.seeds[0] if entry.seed is None else entry.seed
-        net, training = self._net(seed), self.spec.training
-        name = entry.name if entry.name in RULES else REFERENCE
-        task = CONTROLS[entry.name].trained_on if entry.name in CONTROLS else None
-        run = train(
-            net,
-            RULES[name].for_net(net, seed=seed, **self.spec.rule_settings.get(name, {})),
-            self.dataset if task is None else task(self.dataset, seed),
-            epochs=training.epochs,
-            batch_size=training.batch_size,
-            learning_rate=training.learning_rate.get(name),
-            seed=seed,
-            checkpoint=folder / "checkpoint",
-            track=track,
-        )
-        run.save(folder)
-        return run
 
 
 def _complete(spec: StudySpec, folder: Path, entry: Entry) -> None:
@@ -405,9 +319,8 @@ def open_study(folder: Path) -> Study:
     return Study(StudySpec.model_validate({k: v for k, v in content.items() if k != "neurocompare"}), folder)
 
 
-def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    table.to_parquet(path, index=False)
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False)
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic(path.with_suffix(".parquet")) as temporary:
+        table.to_parquet(temporary, index=False)
+    with atomic(path.with_suffix(".csv")) as temporary:
+        table.to_csv(temporary, index=False)

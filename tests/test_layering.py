@@ -18,7 +18,7 @@ PACKAGES = ("neurocompare", "data_loaders", "analyses")
 RANKS = [
     {"errors", "files", "progress"},
     {"assembly", "sounds", "stimuli", "dataset", "benchmark"},
-    {"representation"},
+    {"representation", "spectra"},
     {"losses", "networks", "rules", "metrics", "parallel"},
     {"model"},
     {

@@ -1,5 +1,6 @@
 """What may be said of scores: intervals, contrasts of rules, choices of layers, and what chance would give."""
 
+from neurocompare.inference.accuracy_matched import accuracy_matched
 from neurocompare.inference.bootstrap import Bootstrap, bootstrap, bootstrap_layers
 from neurocompare.inference.contrasts import contrasts, effect_size, sign_flip_p, smallest_p
 from neurocompare.inference.layers import NestedChoice, chosen_by_other_seeds, nested_layer_choice
@@ -11,6 +12,7 @@ __all__ = [
     "Bootstrap",
     "NestedChoice",
     "Null",
+    "accuracy_matched",
     "bootstrap",
     "bootstrap_layers",
     "chosen_by_other_seeds",

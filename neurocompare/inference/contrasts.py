@@ -65,7 +65,7 @@ def contrasts(
     against = wide.reindex(pd.MultiIndex.from_frame(keys.assign(model=reference))).to_numpy()
     rows = [_contrast(row[~np.isnan(row)], confidence) for row in own - against]
     found = pd.concat([keys.reset_index(drop=True).assign(reference=reference), pd.DataFrame(rows)], axis=1)
-    found["q"] = _adjusted(found, family)
+    found["q"] = false_discoveries(found, family)
     found["note"] = _with_reasons(found, seeded, value)
     return found[[*KEYS, "reference", *COLUMNS]]
 
@@ -187,7 +187,7 @@ def _with_reasons(found: pd.DataFrame, seeded: pd.DataFrame, value: str) -> list
     return notes
 
 
-def _adjusted(found: pd.DataFrame, family: Sequence[str]) -> pd.Series:
+def false_discoveries(found: pd.DataFrame, family: Sequence[str]) -> pd.Series:
     """p values adjusted within families; NaN stay NaN and count for nothing."""
     tested = found.dropna(subset="p")
     families = tested.groupby(list(family), sort=False)["p"] if family else [((), tested["p"])]

@@ -13,6 +13,7 @@ from analyses import (
     noise_ceilings,
     perceptual_learning,
     rule_recovery,
+    rules_vs_brain,
     target_propagation,
 )
 
@@ -31,5 +32,6 @@ ANALYSES: dict[str, Analysis] = {
     "noise_ceilings": noise_ceilings.main,
     "perceptual_learning": perceptual_learning.main,
     "rule_recovery": rule_recovery.main,
+    "rules_vs_brain": rules_vs_brain.main,
     "target_propagation": target_propagation.main,
 }

@@ -2,7 +2,7 @@
 
 from neurocompare.inference.accuracy_matched import accuracy_matched
 from neurocompare.inference.bootstrap import Bootstrap, bootstrap, bootstrap_layers
-from neurocompare.inference.contrasts import contrasts, effect_size, sign_flip_p, smallest_p
+from neurocompare.inference.contrasts import contrasts, effect_size, false_discoveries, sign_flip_p, smallest_p
 from neurocompare.inference.layers import NestedChoice, chosen_by_other_seeds, nested_layer_choice
 from neurocompare.inference.nulls import Null, permutation_null
 from neurocompare.inference.seeds import MIN_SEEDS, over_seeds, seed_interval
@@ -18,6 +18,7 @@ __all__ = [
     "chosen_by_other_seeds",
     "contrasts",
     "effect_size",
+    "false_discoveries",
     "nested_layer_choice",
     "over_seeds",
     "permutation_null",

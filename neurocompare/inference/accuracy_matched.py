@@ -67,10 +67,10 @@ def _pairs(checkpoints: pd.DataFrame, model: str, reference: str) -> pd.DataFram
 
 
 def _at(pairs: pd.DataFrame, model: str, reference: str) -> dict[str, float]:
-    means = pairs.groupby("model")[["task_accuracy", "step"]].mean()
+    own, others = (pairs[pairs["model"] == name] for name in (model, reference))
     return {
-        "accuracy": float(means.loc[model, "task_accuracy"]),
-        "accuracy_reference": float(means.loc[reference, "task_accuracy"]),
-        "step": float(means.loc[model, "step"]),
-        "step_reference": float(means.loc[reference, "step"]),
+        "accuracy": float(own["task_accuracy"].mean()),
+        "accuracy_reference": float(others["task_accuracy"].mean()),
+        "step": float(own["step"].mean()),
+        "step_reference": float(others["step"].mean()),
     }

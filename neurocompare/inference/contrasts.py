@@ -187,8 +187,15 @@ def _with_reasons(found: pd.DataFrame, seeded: pd.DataFrame, value: str) -> list
     return notes
 
 
-def false_discoveries(found: pd.DataFrame, family: Sequence[str]) -> pd.Series:
-    """p values adjusted within families; NaN stay NaN and count for nothing."""
+def false_discoveries(found: pd.DataFrame, family: Sequence[str] = ()) -> pd.Series:
+    """The column ``p`` adjusted for the false discovery rate (Benjamini & Hochberg 1995) within families.
+
+    NaN stay NaN and count for nothing.
+
+    Args:
+        found: one test per row.
+        family: columns that tell families apart; all rows are one by default.
+    """
     tested = found.dropna(subset="p")
     families = tested.groupby(list(family), sort=False)["p"] if family else [((), tested["p"])]
     adjusted = [pd.Series(false_discovery_control(p.to_numpy()), p.index) for _, p in families if len(p)]

@@ -26,7 +26,7 @@ from scipy.stats import t as student
 
 from analyses._results import write
 from analyses.rules_vs_brain_figures import plot, plot_learning, plot_resolution, plot_scores
-from analyses.rules_vs_brain_studies import PARTS, Part, size_of
+from analyses.rules_vs_brain_studies import FEW_RULES, PARTS, Part, size_of
 from analyses.rules_vs_brain_words import words
 from neurocompare import plot as figures
 from neurocompare.cells import Cell, Cells
@@ -92,7 +92,7 @@ def _tables(part: Part, folder: Path, workers: int) -> dict[str, pd.DataFrame]:
     final.attrs = {"items": len(data.train), "steps": int(learning["step"].max()), "pixels": data.input_shape[-1]}
     networks = [entry for entry in study.entries if entry.name in part.spec.rules]
     todo = [(SPECTRUM, entry) for entry in networks if entry.name != REFERENCE]
-    todo += [(str(pixels), entry) for pixels in part.pixels for entry in networks]
+    todo += [(str(pixels), entry) for pixels in part.pixels for entry in networks if entry.name in FEW_RULES]
     rows = list(completed(partial(_changed, part.spec, folder.absolute()), [todo], workers))
     changed = pd.concat(rows, ignore_index=True)
     return {"study": final, "learning": learning, "changed": changed}
@@ -211,10 +211,10 @@ def _along(learning: pd.DataFrame) -> xr.Dataset:
 
 def _coarse(changed: pd.DataFrame, final: pd.DataFrame) -> xr.Dataset:
     """Scores with coarse stimuli; 0 pixels stand for the network's own resolution."""
-    rules = changed["model"].unique()
-    own = final[final["model"].isin(rules)].assign(kind="0")
+    coarse = changed[changed["kind"] != SPECTRUM]
+    own = final[final["model"].isin(coarse["model"].unique())].assign(kind="0")
     rows = []
-    for kind, part in pd.concat([changed[changed["kind"] != SPECTRUM], own]).groupby("kind"):
+    for kind, part in pd.concat([coarse, own]).groupby("kind"):
         rows.append(_over_seeds(chosen_by_other_seeds(part.drop(columns="kind"))).assign(pixels=int(str(kind))))
     table = pd.concat(rows).rename(columns={"model": "rule"}).set_index(["benchmark", "rule", "pixels"])
     names = {"mean": "at_pixels", "low": "at_pixels_low", "high": "at_pixels_high"}

@@ -6,28 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from analyses import error_signals
-from analyses.error_signals import (
+from analyses import error_signals, error_signals_figures
+from analyses.error_signals import SILENT, compute, expectation, fields, relaxation, staged, taught, turned
+from analyses.error_signals_figures import report, verdict
+from analyses.objects_of_parts import (
     CONDITIONS,
     FREQUENT,
     PART,
     PATCH,
     SIDE,
-    SILENT,
     Objects,
     blanked,
-    compute,
-    expectation,
-    fields,
     geometry,
     index,
     measures,
-    relaxation,
-    report,
-    staged,
-    taught,
-    turned,
-    verdict,
 )
 from neurocompare.losses import cross_entropy, one_hot, squared_error
 from neurocompare.networks import mlp
@@ -118,7 +110,7 @@ def test_taught_activities_are_the_fixed_point_with_the_output_moved(name):
 
 
 def test_objects_have_their_parts_in_place_or_none_of_them(monkeypatch):
-    monkeypatch.setattr(error_signals, "NOISE", 0.0)
+    monkeypatch.setattr(objects_of_parts, "NOISE", 0.0)
     objects = Objects.of(3)
     torch.testing.assert_close(objects.parts.square().mean((2, 3)), torch.ones(4, 4))
     torch.testing.assert_close(objects.parts.mean((2, 3)), torch.zeros(4, 4), atol=1e-6, rtol=0)
@@ -221,7 +213,7 @@ def test_a_small_run_has_its_shapes_and_words():
     words = report(dataset)
     assert "typical 9 in 10, lower errors" in words
     assert "contrastive_hebbian" in words
-    figure = error_signals.plot(dataset)
+    figure = error_signals_figures.plot(dataset)
     labels = {text.get_text() for axis in figure.axes if axis.get_legend() for text in axis.get_legend().get_texts()}
     assert {"errors, nothing from above", "lower layer", "activity, taught"} <= labels
 

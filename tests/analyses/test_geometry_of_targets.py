@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from analyses import target_planes, target_propagation_figures
 from analyses import target_propagation as study
-from analyses.target_propagation import DAMPINGS, DIFFERENCE, LOCAL, PLAIN, Plane
+from analyses.target_planes import DAMPINGS, DIFFERENCE, LOCAL, PLAIN, Plane
 from neurocompare.losses import squared_error
 from neurocompare.networks import mlp
 from neurocompare.rules import RULES
 
-ROUTE = {name: number for number, name in enumerate(study.ROUTES)}
+ROUTE = {name: number for number, name in enumerate(target_planes.ROUTES)}
 UNDAMPED, GRADIENT = DAMPINGS.index(0), DAMPINGS.index(float("inf"))
 
 
@@ -39,11 +40,11 @@ def with_inverses(name, net, weights):
 def test_angles_by_hand():
     a = torch.tensor([[1.0, 0.0], [1.0, 0.0], [3.0, 4.0], [2.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
     b = torch.tensor([[1.0, 1.0], [0.0, 0.1], [6.0, 8.0], [-5.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
-    found = study.angle(a, b)
+    found = target_planes.angle(a, b)
     torch.testing.assert_close(found[:4], torch.tensor([45.0, 90.0, 0.0, 180.0], dtype=torch.float64))
     assert found[4].isnan()
     tiny = torch.tensor([math.cos(1e-9), math.sin(1e-9)], dtype=torch.float64)  # its cosine is 1 in double precision
-    assert float(study.angle(a[0], tiny)) == pytest.approx(math.degrees(1e-9), rel=1e-6)
+    assert float(target_planes.angle(a[0], tiny)) == pytest.approx(math.degrees(1e-9), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", [DIFFERENCE, LOCAL])
@@ -129,7 +130,7 @@ def test_the_way_down_by_autograd():
 def test_exact_targets_bring_the_output_where_it_should_be_and_begin_as_gauss_newton_steps():
     plane = Plane(2)
     h = plane.activities(7)
-    for step in study.STEPS:
+    for step in target_planes.STEPS:
         target = plane.target("exact", h, step)
         torch.testing.assert_close(plane.cost(target), (1 - step) ** 2 * plane.cost(h), atol=1e-12, rtol=1e-9)
     newton = torch.stack(
@@ -148,7 +149,9 @@ def test_an_inverse_with_the_transposed_jacobian_leads_along_the_gradient_as_the
     with torch.no_grad():
         plane.inverse.weight.copy_(jacobian)
         plane.inverse.bias.copy_(-jacobian.T @ plane.layer(h)[0])
-    angles = [float(study.angle(plane.target(DIFFERENCE, h, s) - h, plane.descent(h))) for s in (0.3, 0.1, 0.03)]
+    angles = [
+        float(target_planes.angle(plane.target(DIFFERENCE, h, s) - h, plane.descent(h))) for s in (0.3, 0.1, 0.03)
+    ]
     slope = np.polyfit(np.log([0.3, 0.1, 0.03]), np.log(angles), 1)[0]
     assert slope == pytest.approx(2, abs=0.1)
     # Without the correction the target is near 0, wherever h is.
@@ -168,7 +171,7 @@ def test_the_correction_removes_a_displacement_and_nothing_else_does(monkeypatch
 
 
 def test_in_the_plane_the_correction_makes_up_for_an_imperfect_inverse():
-    found = study.geometry(5, stages=(0, 600))
+    found = target_planes.geometry(5, stages=(0, 600))
     error = found["reconstruction"]
     assert (error.isel(stage=1) < 0.6 * error.isel(stage=0)).all()
     np.testing.assert_array_equal(found["lowers"].sel(way="exact"), 1)
@@ -222,7 +225,7 @@ def test_what_is_said_follows_from_the_numbers(small, tmp_path, monkeypatch, cap
         values = small["plane_angle"].copy()
         values.loc[{"way": PLAIN}] = values.sel(way=DIFFERENCE) + sign * (30 + 0 * better)
         shifted["plane_angle"] = values
-        assert all(verdict in line for line in study.findings(shifted) if "Lee et al." in line)
+        assert all(verdict in line for line in target_propagation_figures.findings(shifted) if "Lee et al." in line)
 
 
 def test_the_loss_can_be_another():

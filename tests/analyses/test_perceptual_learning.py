@@ -12,8 +12,10 @@ import xarray as xr
 from PIL import Image
 from scipy.integrate import solve_ivp
 
+from analyses import gratings, linear_stages, perceptual_learning_figures
 from analyses import perceptual_learning as study
-from analyses.perceptual_learning import SIDE, START, STEP, Gratings, gabor
+from analyses.gratings import SIDE, Gratings, gabor
+from analyses.linear_stages import START, STEP
 from neurocompare.errors import DataUnavailable
 from neurocompare.networks import mlp
 from neurocompare.stimuli import ImagePreprocess
@@ -53,7 +55,7 @@ def test_draws_are_noisy_tilted_gratings():
     for label, angle in enumerate((45.0, 35.0)):  # clockwise is 1
         pixels = (0.25 * x[labels == label] + 0.4).numpy()[:, 0]
         assert spectrum(pixels.mean(0))[1] == pytest.approx(angle, abs=0.5)
-        assert (pixels - gabor(angle)).std() == pytest.approx(study.NOISE, rel=0.01)
+        assert (pixels - gabor(angle)).std() == pytest.approx(gratings.NOISE, rel=0.01)
     again, _ = task.draw(400, torch.Generator().manual_seed(0))
     assert torch.equal(x, again)
 
@@ -62,7 +64,9 @@ def test_forced_choice_by_enumeration():
     rng = np.random.default_rng(0)
     answers, labels = rng.integers(0, 5, 30), np.arange(30) % 3 // 2
     pairs = [(a, b) for a in answers[labels == 1] for b in answers[labels == 0]]
-    assert study.forced_choice(answers, labels) == pytest.approx(np.mean([(a > b) + 0.5 * (a == b) for a, b in pairs]))
+    assert gratings.forced_choice(answers, labels) == pytest.approx(
+        np.mean([(a > b) + 0.5 * (a == b) for a, b in pairs])
+    )
 
 
 def test_an_ideal_observer_is_as_good_as_said():
@@ -70,11 +74,13 @@ def test_an_ideal_observer_is_as_good_as_said():
     assert 0.7 < task.ideal() < 0.9
     x, labels = task.draw(4000, torch.Generator().manual_seed(1))
     answers = (x * (task.clean[1] - task.clean[0])).sum((1, 2, 3))
-    assert study.forced_choice(answers.numpy(), labels.numpy()) == pytest.approx(task.ideal(), abs=4 * 0.4 / 2000**0.5)
+    assert gratings.forced_choice(answers.numpy(), labels.numpy()) == pytest.approx(
+        task.ideal(), abs=4 * 0.4 / 2000**0.5
+    )
 
 
 def test_textures_are_of_the_orientation_that_their_label_says():
-    data = study.textures(80)
+    data = gratings.textures(80)
     assert len(data.train) == 64
     assert np.bincount(data.test.labels, minlength=8).tolist() == [2] * 8
 
@@ -84,30 +90,30 @@ def test_textures_are_of_the_orientation_that_their_label_says():
 
     for image, label in zip(data.train.inputs[:24, 0] / 255 - 0.5, data.train.labels, strict=False):
         assert np.argmax([energy(image, 22.5 * other) for other in range(8)]) == label
-    assert not np.array_equal(data.train.inputs, study.textures(80, seed=1).train.inputs)
+    assert not np.array_equal(data.train.inputs, gratings.textures(80, seed=1).train.inputs)
 
 
 def test_without_photographs_textures_stand_in(monkeypatch):
     def missing(**_):
         raise DataUnavailable("there is none")
 
-    monkeypatch.setattr(study, "load_cifar10_jpeg", missing)
-    assert study.photographs(50).name == "textures"
+    monkeypatch.setattr(gratings, "load_cifar10_jpeg", missing)
+    assert gratings.photographs(50).name == "textures"
 
 
 @pytest.mark.skipif(not os.environ.get("NEUROCOMPARE_MIRROR"), reason="NEUROCOMPARE_MIRROR names no mirror")
 def test_photographs_are_grey():
-    data = study.photographs(20)
+    data = gratings.photographs(20)
     assert data.name == "cifar10_jpeg, grey"
     assert data.input_shape == (1, SIDE, SIDE)
-    colour = study.load_cifar10_jpeg(train_items=20, test_items=4).train.inputs[3].transpose(1, 2, 0)
+    colour = gratings.load_cifar10_jpeg(train_items=20, test_items=4).train.inputs[3].transpose(1, 2, 0)
     by_pillow = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
     assert np.abs(by_pillow - data.train.inputs[3, 0]).max() <= 1
 
 
 @pytest.fixture(scope="module")
 def net():
-    return study.experienced(study.textures(200), 1, 0)[0]
+    return study.experienced(gratings.textures(200), 1, 0)[0]
 
 
 def test_experience_is_kept_and_the_readout_starts_from_zero(net):
@@ -183,19 +189,19 @@ def test_the_closed_form_solves_the_equation_of_two_weights(s):
     t = np.linspace(0, 8, 41)
     w = solve_ivp(lambda _, w: [w[1] * (s - w[0] * w[1]), w[0] * (s - w[0] * w[1])], (0, 8), [0.1, 0.1], t_eval=t,
                   rtol=1e-10, atol=1e-12)  # fmt: skip
-    np.testing.assert_allclose(study.strength(t, s, 0.01), w.y[0] * w.y[1], rtol=1e-7)
-    assert study.strength(study.half_time(s, 0.01), s, 0.01) == pytest.approx(s / 2)
+    np.testing.assert_allclose(linear_stages.strength(t, s, 0.01), w.y[0] * w.y[1], rtol=1e-7)
+    assert linear_stages.strength(linear_stages.half_time(s, 0.01), s, 0.01) == pytest.approx(s / 2)
 
 
 def test_gradient_descent_follows_the_closed_form_but_for_what_its_steps_add():
     """The deviation is of first order in the step, and what the first order does not explain is of second order."""
     steps, off, left = (0.08, 0.04, 0.02), [], []
-    singular = np.linalg.svd(study.TREE / 2, compute_uv=False)
+    singular = np.linalg.svd(linear_stages.TREE / 2, compute_uv=False)
     for step in steps:
-        found = study.learn_tree("backprop", step=step, duration=6.0)
+        found = linear_stages.learn_tree("backprop", step=step, duration=6.0)
         t = step * np.arange(len(found))
-        theory = np.stack([study.strength(t, s, START) for s in singular], 1)
-        added = np.stack([study.step_error(t, s, START, step) for s in singular], 1)
+        theory = np.stack([linear_stages.strength(t, s, START) for s in singular], 1)
+        added = np.stack([linear_stages.step_error(t, s, START, step) for s in singular], 1)
         off.append(np.abs(found - theory).max())
         left.append(np.abs(found - theory - added).max())
         assert off[-1] < 1.1 * np.abs(added).max()
@@ -204,19 +210,19 @@ def test_gradient_descent_follows_the_closed_form_but_for_what_its_steps_add():
     assert left[-1] < 0.03 * off[-1]
 
 
-@pytest.mark.parametrize("name", study.LEARNERS)
+@pytest.mark.parametrize("name", linear_stages.LEARNERS)
 def test_the_tree_is_learnt_in_the_end(name):
-    found = study.learn_tree(name, aligned=False, step=0.1, duration=40.0, seed=3)
+    found = linear_stages.learn_tree(name, aligned=False, step=0.1, duration=40.0, seed=3)
     np.testing.assert_allclose(found[-1], np.sqrt([7, 3, 1, 1]) / 2, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", study.LEARNERS)
+@pytest.mark.parametrize("name", linear_stages.LEARNERS)
 @pytest.mark.parametrize("gain", [0.1, 1.0, 10.0])
 def test_what_a_chain_conserves_says_where_it_ends(name, gain):
-    lower, upper = study.settled(name, gain)
+    lower, upper = linear_stages.settled(name, gain)
     assert lower * upper == pytest.approx(gain)
     assert lower**2 - (upper**2 if name == "backprop" else 2 * upper) == pytest.approx(1)
-    found = study.learn_chain(name, gain)
+    found = linear_stages.learn_chain(name, gain)
     assert found[0].tolist() == [1, 0]
     assert found[-1] == pytest.approx((lower, upper), rel=2 * STEP)
     assert found[-1].prod() == pytest.approx(gain, rel=1e-3)
@@ -224,8 +230,8 @@ def test_what_a_chain_conserves_says_where_it_ends(name, gain):
 
 def test_transfer_by_hand():
     right = [[0.9, 0.7, 0.5, 0.9, 0.8], [0.55, 0.5, 0.5, 0.5, 0.5]]
-    table = xr.DataArray(right, dims=("precision", "condition"), coords={"condition": list(study.CONDITIONS)})
-    found = study.transfer(xr.Dataset({"accuracy": table}))
+    table = xr.DataArray(right, dims=("precision", "condition"), coords={"condition": list(gratings.CONDITIONS)})
+    found = perceptual_learning_figures.transfer(xr.Dataset({"accuracy": table}))
     np.testing.assert_allclose(found["orientation"], [0.25, np.nan])
     np.testing.assert_allclose(found["frequency"], [0.35 / 0.4, np.nan])
 
@@ -233,7 +239,7 @@ def test_transfer_by_hand():
 def test_slopes_over_octaves():
     x = np.array([1.0, 2.0, 8.0])
     values = xr.DataArray([3 * np.log2(x) + 1, [1.0, np.nan, 2.0]], dims=("seed", "precision"), coords={"precision": x})
-    np.testing.assert_allclose(study._per_octave(values), [3, np.nan])
+    np.testing.assert_allclose(perceptual_learning_figures._per_octave(values), [3, np.nan])
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +247,7 @@ def small():
     rates, few = {"backprop": 3e-3, "feedback_alignment": 3e-3}, {"steps": 10, "seeds": 3, "epochs": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "TESTED", 20)
-        return study.compute(rates, (2.0, 5.0, 10.0), before=study.textures(200), rates=rates, **few)
+        return study.compute(rates, (2.0, 5.0, 10.0), before=gratings.textures(200), rates=rates, **few)
 
 
 def test_both_parts_come_out_whole(small):
@@ -268,6 +274,6 @@ def test_what_is_said_follows_from_the_numbers(small, tmp_path, monkeypatch, cap
         turned = small.copy()
         wobble = xr.DataArray([0.1, -0.1, 0.0], dims="seed") * np.log2(small["precision"])
         turned["centroid"] = sign * np.log2(small["precision"]) + wobble + 0 * small["centroid"]
-        lines = [line for line in study.findings(turned) if "change lower layers" in line]
+        lines = [line for line in perceptual_learning_figures.findings(turned) if "change lower layers" in line]
         assert len(lines) == 2
         assert all(verdict in line for line in lines)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from analyses import error_signals, error_signals_figures
+from analyses import error_signals, error_signals_figures, objects_of_parts
 from analyses.error_signals import SILENT, compute, expectation, fields, relaxation, staged, taught, turned
 from analyses.error_signals_figures import report, verdict
 from analyses.objects_of_parts import (

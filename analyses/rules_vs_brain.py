@@ -212,7 +212,7 @@ def _along(learning: pd.DataFrame) -> xr.Dataset:
 def _coarse(changed: pd.DataFrame, final: pd.DataFrame) -> xr.Dataset:
     """Scores with coarse stimuli; 0 pixels stand for the network's own resolution."""
     coarse = changed[changed["kind"] != SPECTRUM]
-    own = final[final["model"].isin(coarse["model"].unique())].assign(kind="0")
+    own = final[final["model"].isin(FEW_RULES)].assign(kind="0")
     rows = []
     for kind, part in pd.concat([coarse, own]).groupby("kind"):
         rows.append(_over_seeds(chosen_by_other_seeds(part.drop(columns="kind"))).assign(pixels=int(str(kind))))

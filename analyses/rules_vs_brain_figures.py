@@ -96,7 +96,8 @@ def plot_resolution(dataset: xr.Dataset) -> Figure:
             axis.set_xticks(pixels, [str(p) for p in pixels])
             axis.minorticks_off()
 
-    return _panels(dataset, draw, "resolution of the stimuli (pixels a side)", "at_pixels")
+    swept = dataset["at_pixels"].notnull().any(["benchmark", "rule"]).sum("pixels") > 1
+    return _panels(dataset.isel(data=swept.values), draw, "resolution of the stimuli (pixels a side)", "at_pixels")
 
 
 def _by_data(dataset: xr.Dataset) -> list[tuple[str, xr.Dataset]]:

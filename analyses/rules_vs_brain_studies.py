@@ -84,7 +84,7 @@ _SIMULATED = {"simulated.units": ("ridge",), "simulated.rdm": ("rsa_spearman",)}
 PARTS: dict[str, dict[str, Part]] = {
     "full": {
         "cifar10_jpeg": _part("cifar10_jpeg", ALL_RULES, (8, 16), (15, 60, 200)),
-        "tiny_imagenet40": _part("tiny_imagenet40", FEW_RULES, (16, 32), (15, 60, 180)),
+        "tiny_imagenet40": _part("tiny_imagenet40", FEW_RULES, (), (15, 60, 180)),
     },
     "offline": {"digits": _part("digits", FEW_RULES, (4,), (6, 20, 60), benchmarks=_SIMULATED)},
     "quick": {

@@ -6,12 +6,16 @@ import functools
 from collections.abc import Callable
 
 from data_loaders import norman_haignere2015, norman_haignere2022
+from data_loaders.cadieu2014 import load_cadieu2014
 from data_loaders.cichy2014 import load_cichy2014
 from data_loaders.cifar10_jpeg import load_cifar10_jpeg
 from data_loaders.cowley2023 import load_cowley2023
+from data_loaders.freemanziemba2013 import load_freemanziemba2013
 from data_loaders.harper2016 import load_harper2016
 from data_loaders.installed import load_digits_dataset
+from data_loaders.kay_yeatman2017 import load_kay_yeatman2017
 from data_loaders.kriegeskorte2008 import load_human_it, load_monkey_it
+from data_loaders.majaj2015 import load_majaj2015
 from data_loaders.simulated import load_simulated_rdm, load_simulated_units
 from data_loaders.sound_tasks import load_everyday_sounds, load_hearing, load_speakers, load_spoken_words
 from data_loaders.tiny_imagenet40 import load_tiny_imagenet40
@@ -31,12 +35,19 @@ LOADERS: dict[str, Callable[[], Dataset | SoundTask]] = {
 }
 
 BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
+    "cadieu2014.IT": functools.partial(load_cadieu2014, "IT"),
+    "cadieu2014.V4": functools.partial(load_cadieu2014, "V4"),
     "cichy2014.EVC": functools.partial(load_cichy2014, "EVC"),
     "cichy2014.IT": functools.partial(load_cichy2014, "IT"),
     "cowley2023.V4": load_cowley2023,
+    "freemanziemba2013.V1": functools.partial(load_freemanziemba2013, "V1"),
+    "freemanziemba2013.V2": functools.partial(load_freemanziemba2013, "V2"),
     "harper2016.A1": load_harper2016,
+    "kay_yeatman2017.VTC": load_kay_yeatman2017,
     "kriegeskorte2008.hIT": load_human_it,
     "kriegeskorte2008.mIT": load_monkey_it,
+    "majaj2015.IT": functools.partial(load_majaj2015, "IT"),
+    "majaj2015.V4": functools.partial(load_majaj2015, "V4"),
     "norman_haignere2015.components": norman_haignere2015.load_components,
     "norman_haignere2015.rdm": norman_haignere2015.load_rdm,
     "norman_haignere2022.components": norman_haignere2022.load_components,

@@ -19,15 +19,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from neurocompare.errors import DataUnavailable
+from neurocompare.errors import DataUnavailable, InputError
 
 MOST_BYTES = 4 << 30  # that one archive may unpack to
 LARGEST_MEMBER = 1 << 30  # bytes that come into memory at once
 # Modules, by the first bytes of what they compress.
 COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ": lzma}
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error)
-# A name in no encoding, a method that is unknown or needs a password, an early end, a checksum that is not met.
-DAMAGE += (ValueError, RuntimeError, EOFError, OSError)
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error),
+    # A name in no encoding, a method that is unknown or needs a password, an early end, a checksum that is not met.
+    *(ValueError, RuntimeError, EOFError, OSError),
+)
 
 
 def members(
@@ -56,6 +58,8 @@ def members(
         read = _of_zip if start.startswith(b"PK") else _of_tar
         try:
             yield from read(file, start, wanted, limits)
+        except InputError:  # a refusal, which is a ValueError too
+            raise
         except DAMAGE as error:
             kind = "zip" if path.suffix == ".zip" else "tar"
             raise DataUnavailable(
@@ -131,6 +135,8 @@ def _of_tar(
             if entry.isdir():
                 continue
             limits.plain(entry.name, entry.isfile() and not entry.issparse())
+            if entry.size < 0:
+                raise tarfile.ReadError(f"{entry.name!r} has a negative size")
             if wanted(entry.name):
                 limits.member(entry.name, entry.size)
                 content = archive.extractfile(entry)
@@ -156,6 +162,7 @@ class _Bounded:
 
     def read(self, size: int) -> bytes:
         self.limits.total(self.tell() + size)
+        self.limits.member("one of its headers", size - tarfile.BLOCKSIZE)  # read at once, as a member is
         self.last = self.source.read(size)
         return self.last
 

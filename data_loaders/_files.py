@@ -20,6 +20,8 @@ from neurocompare.files import sha256_of, write_text
 
 log = logging.getLogger(__name__)
 
+SHA1_DIGITS = 40
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -27,26 +29,37 @@ class DataFile:
 
     Attributes:
         path: relative to the cache and to a mirror's root, with forward slashes.
-        sha256: 64 hex digits, or None where the source publishes no sum and none was recorded for this project.
+        sha256: 64 hex digits, or None where the source publishes none and none was recorded for this project.
         url: the public source, or None where only a mirror has it.
+        sha1: 40 hex digits, where the source publishes only that: it tells damage, not forgery.
     """
 
     path: str
     sha256: str | None
     url: str | None
+    sha1: str | None = None
+
+    @property
+    def checksum(self) -> tuple[str, str] | None:
+        """The algorithm and the published sum; None where there is none."""
+        if self.sha256 is not None:
+            return "sha256", self.sha256
+        return None if self.sha1 is None else ("sha1", self.sha1)
 
 
 def read_checksums(dataset: str, base_url: str | None) -> dict[str, DataFile]:
     """The files of a dataset by their path below its folder, from ``checksums/<dataset>.txt``.
 
-    A line is ``path sha256 [url]``, as in a pooch registry; without its own url a file is at ``base_url`` + path
-    below the dataset's folder.
+    A line is ``path sha256 [url]``, as in a pooch registry, or has a sha1 in the sha256's place; without its own url a
+    file is at ``base_url`` + path below the dataset's folder.
     """
     files = {}
     for line in (Path(__file__).parent / "checksums" / f"{dataset}.txt").read_text("utf-8").splitlines():
-        path, sha256, *own = line.split()
+        path, digits, *own = line.split()
         below = path.removeprefix(f"{dataset}/")
-        files[below] = DataFile(path, sha256, own[0] if own else base_url and base_url + below)
+        url = own[0] if own else base_url and base_url + below
+        is_sha1 = len(digits) == SHA1_DIGITS
+        files[below] = DataFile(path, None if is_sha1 else digits, url, digits if is_sha1 else None)
     return files
 
 
@@ -135,7 +148,7 @@ def _fetch(place: str, url: str, file: DataFile, tried: list[str]) -> Path | Non
     target = cache_root() / file.path
     part = target.with_name(target.name + ".part")
     try:
-        download(url, part, resume=file.sha256 is not None)
+        download(url, part, resume=file.checksum is not None)
     except (DataUnavailable, OSError) as error:  # OSError: the cache cannot be written
         tried.append(f"{place}: {error}")
         return None
@@ -149,20 +162,20 @@ def _fetch(place: str, url: str, file: DataFile, tried: list[str]) -> Path | Non
 
 def mismatch(path: Path, file: DataFile, *, name: str | None = None) -> str | None:
     """What is wrong with the file at ``path``, naming both sums; None where it is what it should be."""
-    expected = file.sha256 or recorded_sum(cache_root() / file.path)
-    if expected is None or (found := sha256_of(path)) == expected:
+    kind, expected = file.checksum or ("sha256", recorded_sum(cache_root() / file.path))
+    if expected is None or (found := pooch.file_hash(path, alg=kind)) == expected:
         return None
     hint = (
         ""
-        if file.sha256
+        if file.checksum
         else f" (recorded at the first download; to accept new content delete {_sum_path(cache_root() / file.path)})"
     )
-    return f"{name or path} has sha256 {found}, expected {expected}{hint}"
+    return f"{name or path} has {kind} {found}, expected {expected}{hint}"
 
 
 def _accept(path: Path, file: DataFile) -> Path:
     recorded = cache_root() / file.path
-    if file.sha256 is None and recorded_sum(recorded) is None:
+    if file.checksum is None and recorded_sum(recorded) is None:
         record_sum(recorded, sha256_of(path))
         log.warning(
             "%s has no published sha256: the sum of this first copy is recorded in %s", file.path, _sum_path(recorded)

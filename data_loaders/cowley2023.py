@@ -7,12 +7,12 @@ Session 210325 has its raw repeats here (six to ten of each image); of six more 
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from data_loaders._archives import members
 from data_loaders._files import locate, read_checksums
 from data_loaders.images import encoded_images
 from neurocompare.assembly import response_assembly
@@ -67,12 +67,8 @@ def load_cowley2023(session: str = RAW_SESSION) -> Benchmark:
 
 def _read_images(path: Path, session: str) -> StimulusSet:
     """The images in the order of their numbers; the archive's order is any, and one session has a folder in it."""
-    with zipfile.ZipFile(path) as archive:
-        numbered = {
-            int(match.group(1)): archive.read(name)
-            for name in archive.namelist()
-            if (match := re.search(r"(?:^|/)image(\d+)\.jpg$", name))
-        }
+    pattern = re.compile(r"(?:^|/)image(\d+)\.jpg$")
+    numbered = {int(pattern.findall(name)[0]): content for name, content in members(path, pattern.search)}
     if sorted(numbered) != list(range(1, len(numbered) + 1)):
         raise DataUnavailable(f"{path.name} should hold images numbered 1, 2, ..., but has {len(numbered)} with gaps")
     images = {f"{session}/image{number:04d}": numbered[number] for number in sorted(numbered)}

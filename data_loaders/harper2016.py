@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import functools
 import io
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from scipy.io import loadmat
 from scipy.ndimage import convolve1d
 from scipy.signal.windows import hann
 
+from data_loaders._archives import members
 from data_loaders._files import DataFile, locate, read_checksums
 from data_loaders.sounds import read_sound, stimulus_table
 from neurocompare.assembly import response_assembly, with_stimulus_coord
@@ -76,8 +76,9 @@ def load_harper2016() -> Benchmark:
     """
     path = locate(FILES[COUNTS], RAW)
     if path.suffix == ".zip":
-        units, counts = _raw_counts(path, locate(FILES[METADATA]))
-        stimuli = _segments(_raw_sounds(path))
+        units = _raw_units(locate(FILES[METADATA]))
+        counts, sounds = _raw_contents(path, units["path"])
+        stimuli = _segments(sounds)
     else:
         units, counts = _binned_counts(path)
         stimuli = _segments([locate(FILES[f"sounds/{clip}.wav"]) for clip in CLIPS])
@@ -101,20 +102,35 @@ def _binned_counts(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         return units[kept], archive["counts"][kept]
 
 
-def _raw_counts(path: Path, metadata: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """As ``_binned_counts``, from the published spike times."""
+def _raw_units(metadata: Path) -> pd.DataFrame:
     neurons = loadmat(metadata)["neuron"].ravel()
     fields = ("path", "singleT", "depth", "NoiseRatio")
     records = [tuple(neuron[field].item() for field in fields) for neuron in neurons]
     units = pd.DataFrame(records, columns=list(UNIT_COLUMNS))
-    units = units[_usable(units)]
-    with zipfile.ZipFile(path) as archive:
-        return units, np.stack([_unit_counts(archive, name) for name in units["path"]])
+    return units[_usable(units)]
 
 
-def _unit_counts(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _raw_contents(path: Path, units: Iterable[str]) -> tuple[np.ndarray, list[bytes]]:
+    """Spike counts of the units as of ``_binned_counts``, from the published spike times, and the clips' sounds."""
     # A few members are said to have "_1" before their suffix where the metadata have none.
-    content = _member(archive, name, name.removesuffix(".mat") + "_1.mat")
+    spikes = [(name, name.removesuffix(".mat") + "_1.mat") for name in units]
+    sounds = [(f"SH.En.C/{clip}", f"SH.En.C/{clip}.wav") for clip in CLIPS]
+    endings = tuple(f"/{ending}" for either in spikes + sounds for ending in either)
+    found = dict(members(path, lambda name: f"/{name}".endswith(endings)))
+    counts = [_unit_counts(_member(path, found, either), either[0]) for either in spikes]
+    return np.stack(counts), [_member(path, found, either) for either in sounds]
+
+
+def _member(path: Path, found: Mapping[str, bytes], endings: Sequence[str]) -> bytes:
+    """The content of the member whose path ends in the first of ``endings`` that is there."""
+    for ending in endings:
+        for name, content in found.items():
+            if f"/{name}".endswith(f"/{ending}"):
+                return content
+    raise DataUnavailable(f"{path} should hold {' or '.join(endings)}, but has neither")
+
+
+def _unit_counts(content: bytes, name: str) -> np.ndarray:
     presentations = loadmat(io.BytesIO(content))["data"]["set"][0, 0]["repeats"].ravel()
     counts = np.zeros((len(CLIPS), REPEATS, RECORDED_BINS), np.uint8)
     if len(presentations) < len(CLIPS):
@@ -130,23 +146,6 @@ def _unit_counts(archive: zipfile.ZipFile, name: str) -> np.ndarray:
             recorded = bins[(bins >= 0) & (bins < RECORDED_BINS)]
             counts[clip, repeat] = np.bincount(recorded, minlength=RECORDED_BINS)
     return counts
-
-
-def _raw_sounds(path: Path) -> list[bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return [_member(archive, f"SH.En.C/{clip}", f"SH.En.C/{clip}.wav") for clip in CLIPS]
-
-
-def _member(archive: zipfile.ZipFile, *endings: str) -> bytes:
-    """The content of the member whose path ends in the first of ``endings`` that is there."""
-    names = archive.namelist()
-    for ending in endings:
-        for name in names:
-            if f"/{name}".endswith(f"/{ending}"):
-                return archive.read(name)
-    raise DataUnavailable(
-        f"{archive.filename} should hold {' or '.join(endings)}, but has neither among {len(names)} members"
-    )
 
 
 def _segments(sounds: Sequence[Path | bytes]) -> StimulusSet:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_loaders import (
+    cadieu2014,
     cichy2014,
     cifar10_jpeg,
     cowley2023,
     esc,
+    freemanziemba2013,
     fsdd,
     harper2016,
+    kay_yeatman2017,
     kriegeskorte2008,
+    majaj2015,
     norman_haignere2015,
     norman_haignere2022,
     tiny_imagenet40,
@@ -51,13 +55,20 @@ class FileState:
 def groups() -> dict[str, list[tuple[DataFile, ...]]]:
     """The files of each dataset; each entry lists alternatives, of which one is enough."""
     return {
+        "cadieu2014": [(file,) for file in cadieu2014.FILES.values()],
         "cichy2014": [(file,) for file in cichy2014.FILES.values()],
         "cifar10_jpeg": [tuple(cifar10_jpeg.FILES.values())],
         "cowley2023": [(file,) for file in cowley2023.FILES.values()],
         "esc10": [(file,) for file in esc.FILES.values()],
+        "freemanziemba2013": [(file,) for file in freemanziemba2013.FILES.values()],
         "fsdd": [(file,) for file in fsdd.FILES.values()],
         "harper2016_ns1": [(f,) if f.url else (f, harper2016.RAW) for f in harper2016.FILES.values()],
+        "kay_yeatman2017": [(file,) for file in kay_yeatman2017.FILES.values()],
         "kriegeskorte2008": [(file,) for file in kriegeskorte2008.FILES.values()],
+        "majaj2015": [
+            (file, majaj2015.OLDER) if name == majaj2015.RESPONSES else (file,)
+            for name, file in majaj2015.FILES.items()
+        ],
         "norman_haignere2015": [(file,) for file in norman_haignere2015.FILES.values()],
         "norman_haignere2022": [(file,) for file in norman_haignere2022.FILES.values()],
         "tiny_imagenet40": [tuple(tiny_imagenet40.FILES.values())],

@@ -19,7 +19,6 @@ layout is that of the authors' code (github.com/gretatuckute/auditory_brain_dnn)
 from __future__ import annotations
 
 import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ import pandas as pd
 import xarray as xr
 from scipy.io import loadmat
 
+from data_loaders._archives import members
 from data_loaders._files import DataFile, cache_root, locate, mirror_path
 from data_loaders.norman_haignere2015 import REGION, load_stimuli, rows_by_name
 from neurocompare.assembly import response_assembly, with_stimulus_coord
@@ -63,15 +63,7 @@ def load_tuckute2023(group: str) -> Benchmark:
         raise unknown_name("group of tuckute2023", group, CITATIONS)
     path = locate(FILES["data.tar"])
     stimuli = load_stimuli()
-    try:
-        with tarfile.open(path) as archive:
-            responses, names, voxels = (
-                _read_nh2015(archive) if group == "NH2015" else _read_b2021(archive, path, len(stimuli))
-            )
-    except tarfile.TarError as error:
-        raise DataUnavailable(
-            f"{path} should be a tar archive, but is not ({error}); delete it to fetch it again"
-        ) from error
+    responses, names, voxels = _read_nh2015(path) if group == "NH2015" else _read_b2021(path, len(stimuli))
     if responses.shape != (len(names), len(voxels), SCANS):
         raise DataUnavailable(
             f"responses of {group} should be {len(names)} sounds x {len(voxels)} voxels x {SCANS} scans, but are "
@@ -82,9 +74,9 @@ def load_tuckute2023(group: str) -> Benchmark:
     return Benchmark(f"tuckute2023.{group}", data, stimuli, "tuckute2023", CITATIONS[group], LICENCE)
 
 
-def _read_nh2015(archive: tarfile.TarFile) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+def _read_nh2015(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
     """Responses, the sounds' names, and the voxels with three scans."""
-    meta = _npy(archive, "NH2015/voxel_features_meta.npy")
+    meta = _npy(path, "NH2015/voxel_features_meta.npy")
     scanned = meta["n_reps"] == SCANS
     voxels = pd.DataFrame({name: [_text(entry) for entry in meta[name][scanned]] for name in VOXEL_COLUMNS})
     table = _read_csv("NH2015")
@@ -95,19 +87,19 @@ def _read_nh2015(archive: tarfile.TarFile) -> tuple[np.ndarray, list[str], pd.Da
                 f"({len(table)}); make it again from the same archive, or remove it"
             )
         voxels = table
-    sounds = _npy(archive, "NH2015/neural_stim_meta.npy")
+    sounds = _npy(path, "NH2015/neural_stim_meta.npy")
     names = [_text(sound[0]) for sound in sounds]
-    return _npy(archive, "NH2015/voxel_features_array.npy")[:, scanned], names, voxels
+    return _npy(path, "NH2015/voxel_features_array.npy")[:, scanned], names, voxels
 
 
-def _read_b2021(archive: tarfile.TarFile, path: Path, n_sounds: int) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+def _read_b2021(path: Path, n_sounds: int) -> tuple[np.ndarray, list[str], pd.DataFrame]:
     """As ``_read_nh2015``; the 165 sounds come first, the music that was added follows."""
     voxels = _read_csv("B2021")
     if voxels is None:
         raise _needs_csv(path)
-    info = loadmat(io.BytesIO(_member(archive, "B2021/stim_info_v4.mat")))["stim_info"]
+    info = loadmat(io.BytesIO(_member(path, "B2021/stim_info_v4.mat")))["stim_info"]
     names = [_text(entry) for entry in info["stim_names"][0, 0].ravel()]
-    return _npy(archive, "B2021/voxel_features_array.npy")[:n_sounds], names[:n_sounds], voxels
+    return _npy(path, "B2021/voxel_features_array.npy")[:n_sounds], names[:n_sounds], voxels
 
 
 def _text(entry: object) -> str:
@@ -116,22 +108,21 @@ def _text(entry: object) -> str:
     return entry.decode() if isinstance(entry, bytes) else str(entry)
 
 
-def _npy(archive: tarfile.TarFile, name: str) -> np.ndarray:
+def _npy(path: Path, name: str) -> np.ndarray:
     try:
-        return np.load(io.BytesIO(_member(archive, name)), allow_pickle=False)
+        return np.load(io.BytesIO(_member(path, name)), allow_pickle=False)
     except ValueError as error:  # an array of Python objects, or no array at all
         raise DataUnavailable(f"neural/{name} should be an array of plain values, but numpy says: {error}") from error
 
 
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
-    """The content of ``.../neural/NAME``, read in memory: nothing is written to a path that the archive gives."""
-    found = [member for member in archive if f"/{member.name}".endswith(f"/neural/{name}") and member.isfile()]
-    stream = archive.extractfile(found[0]) if len(found) == 1 else None
-    if stream is None:
-        raise DataUnavailable(f"{archive.name!r} should hold one file neural/{name}, but has {len(found)}")
-    if found[0].size > LARGEST_MEMBER:
-        raise DataUnavailable(f"neural/{name} should have {LARGEST_MEMBER} bytes at most, but has {found[0].size}")
-    return stream.read()
+def _member(path: Path, name: str) -> bytes:
+    """The content of ``.../neural/NAME``."""
+    ending = f"/neural/{name}"
+    read = members(path, lambda member: f"/{member}".endswith(ending), largest=LARGEST_MEMBER)
+    found = [content for _, content in read]
+    if len(found) != 1:
+        raise DataUnavailable(f"{str(path)!r} should hold one file neural/{name}, but has {len(found)}")
+    return found[0]
 
 
 def csv_of(group: str) -> DataFile:

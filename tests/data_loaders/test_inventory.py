@@ -12,13 +12,17 @@ from data_loaders._files import locate
 from neurocompare.errors import InputError
 
 FILES_OF = {
+    "cadieu2014": 1,
     "cichy2014": 94,
     "cifar10_jpeg": 1,
     "cowley2023": 15,
     "esc10": 200,
+    "freemanziemba2013": 3,
     "fsdd": 1200,
     "harper2016_ns1": 22,
+    "kay_yeatman2017": 1,
     "kriegeskorte2008": 2,
+    "majaj2015": 3,
     "norman_haignere2015": 166,
     "norman_haignere2022": 34,
     "tiny_imagenet40": 1,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from analyses import (
     apical_plasticity,
+    cadieu2014,
     error_signals,
     kell2018,
     khaligh_razavi2014,
@@ -27,6 +28,7 @@ class Analysis(Protocol):
 
 ANALYSES: dict[str, Analysis] = {
     "apical_plasticity": apical_plasticity.main,
+    "cadieu2014": cadieu2014.main,
     "error_signals": error_signals.main,
     "kell2018": kell2018.main,
     "khaligh_razavi2014": khaligh_razavi2014.main,

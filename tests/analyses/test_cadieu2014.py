@@ -211,6 +211,23 @@ def test_the_archive_comes_first_and_its_splits_are_used(of_archive):
     assert set(of_archive["model"].values) == expected
 
 
+def test_a_target_is_split_as_its_data_say():
+    rng = np.random.default_rng(1)
+    ids, flags = [f"s{k}" for k in range(20)], tiny.splits(20).astype(bool)
+    data = response_assembly(
+        rng.standard_normal((20, 3)), ids, neuroid_ids=list("abc"), region="IT", subjects="one", units=""
+    )
+    data = data.assign_coords({f"train_{k}": ("presentation", flags[:, k]) for k in range(10)})
+    stimuli = array_images("tiny", {i: rng.integers(0, 255, (8, 8, 3), dtype=np.uint8) for i in ids})
+    found = cadieu2014.target_of(Benchmark("tiny.IT", data, stimuli, "cadieu2014", "", ""))
+    names = found.responses["stimulus_id"].values
+    for number, (train, test) in enumerate(found.splits):
+        assert set(names[train]) == {i for i, flag in zip(ids, flags[:, number], strict=True) if flag}
+        assert set(names[test]) == set(ids) - set(names[train])
+    first, second = found.choices[3]
+    assert sorted([*first, *second]) == sorted(found.splits[3][0])  # the layer is chosen on what is fitted on
+
+
 def test_every_model_has_its_numbers_and_a_region_none_of_itself(of_archive):
     seeded = {"untrained", "backprop", "permuted_weights", "hebbian"}
     for model in map(str, of_archive["model"].values):

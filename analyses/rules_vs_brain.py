@@ -7,6 +7,7 @@ followed along training, and with stimuli of lower resolution, by which such con
 (arXiv:2604.16875).
 
 A network's layer is the one that is best for the other seeds of its rule: no layer is chosen by the network that is scored.
+Of controls without seeds it is the best one, in their favour.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def _q_of_t(table: pd.DataFrame) -> pd.Series:
 
 def _dataset(tables: Mapping[str, pd.DataFrame]) -> xr.Dataset:
     final, learning, changed = tables["study"], tables["learning"], tables["changed"]
-    chosen = chosen_by_other_seeds(final)
+    chosen = _chosen(final)
     scores = _over_seeds(chosen).set_index(["benchmark", "model"])[["mean", "low", "high"]]
     scores.columns = ["score", "score_low", "score_high"]
     more = chosen.groupby(["benchmark", "model"])["effective_dimensionality"].mean().rename("dimensionality")
@@ -193,6 +194,14 @@ def _dataset(tables: Mapping[str, pd.DataFrame]) -> xr.Dataset:
         ],
         join="outer",
     )
+
+
+def _chosen(final: pd.DataFrame) -> pd.DataFrame:
+    """A layer of each model: of one that has no seeds, so that none other could choose it, the best, in its favour."""
+    found = chosen_by_other_seeds(final)
+    single = final[final["seed"].isna()].dropna(subset="raw")
+    best = single.loc[single.groupby(["benchmark", "model"])["raw"].idxmax()]
+    return pd.concat([found[found["seed"].notna()], best], ignore_index=True)
 
 
 def _over_seeds(chosen: pd.DataFrame) -> pd.DataFrame:

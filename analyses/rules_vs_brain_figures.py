@@ -29,7 +29,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         for axis, benchmark in zip(line, dataset["benchmark"].values, strict=True):
             _contrasts(axis, part.sel(benchmark=benchmark, rule=shown))
             axis.axvline(0, color="#555555", linewidth=0.7, zorder=0)
-    figure.supxlabel("score less that of backprop, networks of the same seeds", fontsize=8)
+            axis.set_xlabel("score less backprop's", fontsize=8)
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="-", markersize=4, label=name)
         for name, (colour, marker) in MATCHINGS.items()
@@ -58,10 +58,16 @@ def plot_scores(dataset: xr.Dataset) -> Figure:
     for (name, part), line in zip(_by_data(dataset), axes, strict=True):
         for axis, benchmark in zip(line, dataset["benchmark"].values, strict=True):
             _scores(axis, part.sel(benchmark=benchmark, model=models[name]))
-    figure.supxlabel("score at the chosen layer", fontsize=8)
+            axis.set_xlabel("score", fontsize=8)
     handles = [
         Line2D([], [], color=CEILING, linewidth=7, label="noise ceiling"),
-        Line2D([], [], color="#777777", marker="o", label=f"95 % t interval over {_seeds(dataset)} seeds"),
+        Line2D(
+            [],
+            [],
+            color="#777777",
+            marker="o",
+            label=f"at the chosen layer, 95 % t interval over {_seeds(dataset)} seeds",
+        ),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
@@ -77,7 +83,7 @@ def plot_learning(dataset: xr.Dataset) -> Figure:
             axis.plot(100 * line["along_accuracy"], line["along"], color=colour, marker=marker, linestyle=dash,
                       markersize=3, linewidth=0.9)  # fmt: skip
 
-    return _panels(dataset, draw, "task accuracy along training (%)", "along")
+    return _panels(dataset, draw, "task accuracy (%)", "along")
 
 
 def plot_resolution(dataset: xr.Dataset) -> Figure:
@@ -97,7 +103,7 @@ def plot_resolution(dataset: xr.Dataset) -> Figure:
             axis.minorticks_off()
 
     swept = dataset["at_pixels"].notnull().any(["benchmark", "rule"]).sum("pixels") > 1
-    return _panels(dataset.isel(data=swept.values), draw, "resolution of the stimuli (pixels a side)", "at_pixels")
+    return _panels(dataset.isel(data=swept.values), draw, "stimuli (pixels a side)", "at_pixels")
 
 
 def _by_data(dataset: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
@@ -169,9 +175,9 @@ def _panels(dataset: xr.Dataset, draw: Callable[[Axes, xr.Dataset], None], label
                 top.set_in_layout(False)
             draw(axis, one)
             axis.set_title(str(benchmark), fontsize=8)
+            axis.set_xlabel(label, fontsize=8)
             finish(axis)
         line[0].set_ylabel(f"{name}\nscore at the chosen layer", fontsize=8)
-    figure.supxlabel(label, fontsize=8)
     handles = []
     for rule in _present(dataset[shown], "rule"):
         colour, marker, dash = figures.style_of(rule)

@@ -24,7 +24,8 @@ def words(dataset: xr.Dataset) -> list[str]:
         part = dataset.sel(data=name)
         seeds, steps = dataset.attrs[f"{name}_seeds"], dataset.attrs[f"{name}_steps"]
         lines.append(f"{name}: {dataset.attrs[f'{name}_items']} images, {steps} steps, {seeds} seeds")
-        lines += [f"  {line}" for line in (*_accuracies(part), *_contrasts(part), *_controls(part), *_seed_sets(part))]
+        parts = (_accuracies, _gaps, _contrasts, _controls, _seed_sets)
+        lines += [f"  {line}" for say in parts for line in say(part)]
     return [*lines, PUBLISHED]
 
 
@@ -58,6 +59,17 @@ def _contrasts(part: xr.Dataset) -> Iterator[str]:
                 f"by exact sign flips {exact} differ, smallest p {float(found['p'].min()):.3g})"
             )
         yield f"{benchmark}, {len(rules)} rules against backprop, paired t at q < {FDR:g}: " + "; ".join(told)
+
+
+def _gaps(part: xr.Dataset) -> Iterator[str]:
+    """How near the checkpoints are whose accuracies should be the same."""
+    rules = _rules(part)
+    gap = 100 * (part["accuracy"] - part["accuracy_reference"]).sel(rule=rules).max(["benchmark", "matching"]).values
+    worst = int(np.abs(gap).argmax())
+    yield (
+        f"same accuracy: checkpoints of a rule and of backprop are {np.abs(gap).mean():.1f} points apart on average, "
+        f"most for {rules[worst]} ({gap[worst]:+.1f})"
+    )
 
 
 def _controls(part: xr.Dataset) -> Iterator[str]:

@@ -24,6 +24,13 @@ from neurocompare.errors import InputError
 
 _DIMS = ("presentation", "neuroid")
 _TIMED_DIMS = (*_DIMS, "time_bin")
+_DIM_OF = {
+    **dict.fromkeys(("stimulus_id", "repetition"), "presentation"),
+    "neuroid_id": "neuroid",
+    **dict.fromkeys(("time_bin_start", "time_bin_end"), "time_bin"),
+    "subject": "subject",
+    **dict.fromkeys(("stimulus_1", "stimulus_2"), "pair"),
+}
 
 
 def response_assembly(
@@ -49,25 +56,31 @@ def response_assembly(
         units: of the values, e.g. ``"spikes per 100 ms"``.
         time_bins: start and end of each time bin, ``(time bins, 2)``, in seconds from the stimulus's onset.
     Raises:
-        InputError: as ``check_responses``, or time bins that do not fit the values.
+        InputError: as ``check_responses``, or names or time bins that do not fit the values.
     """
+    if values.ndim not in (2, 3):
+        raise InputError(f"responses need two dims, or three with time, but got an array of shape {values.shape}")
     n_presentations, n_neuroids, *n_bins = values.shape
     if n_bins != ([] if time_bins is None else [len(time_bins)]):
         raise InputError(
             f"values of shape {values.shape} need {f'{n_bins[0]} time bins' if n_bins else 'no time bins'}, but got "
             f"{'none' if time_bins is None else len(time_bins)}"
         )
-    subject_of = [subjects] * n_neuroids if isinstance(subjects, str) else list(subjects)
+    if time_bins is not None and np.shape(time_bins) != (n_bins[0], 2):
+        raise InputError(f"time bins need a start and an end each, but their shape is {np.shape(time_bins)}")
+    subject_of = [subjects] * n_neuroids if isinstance(subjects, str) else subjects
     repetition_of = np.zeros(n_presentations, int) if repetitions is None else np.asarray(repetitions)
+    if repetition_of.shape != (n_presentations,):
+        raise InputError(f"{n_presentations} presentations need a repetition each, but got {repetition_of.shape}")
     assembly = xr.DataArray(
-        np.asarray(values, dtype=np.float64),
+        _numbers(values),
         dims=_DIMS if time_bins is None else _TIMED_DIMS,
         coords={
-            "stimulus_id": ("presentation", np.asarray(stimulus_ids, dtype=str)),
+            "stimulus_id": ("presentation", _names("presentations", stimulus_ids, n_presentations)),
             "repetition": ("presentation", repetition_of),
-            "neuroid_id": ("neuroid", np.asarray(neuroid_ids, dtype=str)),
-            "region": ("neuroid", np.asarray([region] * n_neuroids)),
-            "subject": ("neuroid", np.asarray(subject_of, dtype=str)),
+            "neuroid_id": ("neuroid", _names("neuroids", neuroid_ids, n_neuroids)),
+            "region": ("neuroid", _names("neuroids", [region] * n_neuroids, n_neuroids)),
+            "subject": ("neuroid", _names("neuroids", subject_of, n_neuroids)),
         },
         attrs={"units": units},
     )
@@ -92,15 +105,17 @@ def rdm_assembly(
         InputError: as ``check_rdms``, or the number of pairs does not fit the number of stimuli.
     """
     n = len(stimulus_ids)
+    if rdms.ndim != 2:
+        raise InputError(f"RDMs need dims subject and pair, but got an array of shape {rdms.shape}")
     if rdms.shape[1] != n * (n - 1) // 2:
         raise InputError(f"{n} stimuli have {n * (n - 1) // 2} pairs, but the RDMs have {rdms.shape[1]}")
     first, second = np.triu_indices(n, 1)
-    ids = np.asarray(stimulus_ids, dtype=str)
+    ids = _names("stimuli", stimulus_ids, n)
     assembly = xr.DataArray(
-        np.asarray(rdms, dtype=np.float64),
+        _numbers(rdms),
         dims=("subject", "pair"),
         coords={
-            "subject": np.asarray(subjects, dtype=str),
+            "subject": _names("RDMs", subjects, len(rdms)),
             "stimulus_1": ("pair", ids[first]),
             "stimulus_2": ("pair", ids[second]),
         },
@@ -108,6 +123,20 @@ def rdm_assembly(
     )
     check_rdms(assembly)
     return assembly
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"an assembly needs real numbers, but got {values.dtype}")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _names(kind: str, names: Sequence[str], n: int) -> np.ndarray:
+    if len(names) != n:
+        raise InputError(f"{n} {kind} need a name each, but got {len(names)}")
+    if any("\0" in str(name) for name in names):
+        raise InputError(f"names of {kind} must not have a zero character, as numpy drops it at the end")
+    return np.asarray(names, dtype=str)
 
 
 def is_rdms(assembly: xr.DataArray) -> bool:
@@ -183,13 +212,13 @@ def check_responses(assembly: xr.DataArray) -> None:
     """Check a ``presentation x neuroid`` or ``presentation x neuroid x time_bin`` assembly.
 
     Raises:
-        InputError: wrong dims, a missing coord, repeated neuroid ids, time bins out of order, a value that is not finite,
-            or a neuroid that responds to every presentation alike.
+        InputError: wrong dims or dtype, a missing coord, repeated neuroid ids, time bins out of order, a value that is not
+            finite, or a neuroid that responds to every presentation alike.
     """
     coords = ("stimulus_id", "repetition", "neuroid_id")
     if has_time(assembly):
         _check_shape(assembly, _TIMED_DIMS, (*coords, "time_bin_start", "time_bin_end"))
-        start, end = assembly["time_bin_start"].values, assembly["time_bin_end"].values
+        start, end = (_numbers(assembly[name].values) for name in ("time_bin_start", "time_bin_end"))
         if not ((start < end).all() and (np.diff(start) > 0).all()):
             raise InputError("time bins must be in order, and each must end after it starts, in seconds from onset")
     else:
@@ -218,12 +247,16 @@ def check_rdms(assembly: xr.DataArray) -> None:
     """Check a ``subject x pair`` assembly.
 
     Raises:
-        InputError: wrong dims, a missing coord, pairs out of order, a value that is not finite, or a constant RDM.
+        InputError: wrong dims or dtype, a missing coord, a repeated stimulus, pairs out of order, a value that is not
+            finite, or a constant RDM.
     """
     _check_shape(assembly, ("subject", "pair"), ("subject", "stimulus_1", "stimulus_2"))
+    ids = stimulus_ids(assembly)
     pairs = zip(assembly["stimulus_1"].values, assembly["stimulus_2"].values, strict=True)
-    if [(str(a), str(b)) for a, b in pairs] != list(itertools.combinations(stimulus_ids(assembly), 2)):
+    if [(str(a), str(b)) for a, b in pairs] != list(itertools.combinations(ids, 2)):
         raise InputError("pairs must be all pairs of the stimuli in pdist order; make the data with rdm_assembly")
+    if len(set(ids)) != len(ids):
+        raise InputError(f"stimulus ids must be unique, but {len(ids) - len(set(ids))} of {len(ids)} occur again")
     for subject, row in zip(map(str, assembly["subject"].values), assembly.values, strict=True):
         if not np.isfinite(row).all():
             raise InputError(
@@ -239,8 +272,13 @@ def _check_shape(assembly: xr.DataArray, dims: tuple[str, ...], coords: tuple[st
     missing = [name for name in coords if name not in assembly.coords]
     if missing:
         raise InputError(f"an assembly needs the coords {coords}, but {missing} are missing")
+    for name in coords:
+        if assembly[name].dims != (_DIM_OF[name],):
+            raise InputError(f"the coord {name} needs the dim {_DIM_OF[name]!r} alone, but has {assembly[name].dims}")
     if assembly.size == 0:
         raise InputError(f"an assembly needs data, but its shape is {assembly.shape}")
+    if assembly.dtype.kind not in "fiu":
+        raise InputError(f"an assembly needs real numbers, but got {assembly.dtype}")
 
 
 def group_means(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

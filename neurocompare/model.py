@@ -62,7 +62,8 @@ class Model:
         modules = [name for name, _ in self.net.named_modules() if name]
         chosen: set[str] = set()
         for pattern in patterns:
-            found = fnmatch.filter(self.layers, pattern) or fnmatch.filter(modules, pattern)
+            exact = [pattern] if pattern in modules else []  # its name may have brackets in it
+            found = exact or fnmatch.filter(self.layers, pattern) or fnmatch.filter(modules, pattern)
             if not found:
                 raise unknown_name(f"layer of {self.name!r}", pattern, modules)
             chosen.update(found)

@@ -115,6 +115,8 @@ def plan(
     unreached = [layer for layer in model.choose(layers) if layer not in widths]
     if unreached and (layers is not None or not widths):
         raise InputError(f"the forward pass of {model.name!r} never calls layer {unreached[0]!r}; choose other layers")
+    if not widths:
+        raise InputError(f"model {model.name!r} needs a layer to be probed, but none is chosen; name one or more")
     n, total = len(stimuli), sum(widths.values())
     active = total if model.rule is not None else min(total, 4 * max(widths.values()))
     batch_size = 1 if folded else max(1, min(batch_size, n, memory // (16 * active)))
@@ -244,12 +246,12 @@ def _gram_and_sums(features: Tensor) -> tuple[np.ndarray, np.ndarray]:
 def _chosen(model: Given, stimuli: StimulusSet, patterns: Sequence[str] | None) -> dict[str, Representation]:
     represented = model.represent(stimuli)
     for pattern in patterns or ():
-        if not fnmatch.filter(represented, pattern):
+        if pattern not in represented and not fnmatch.filter(represented, pattern):
             raise unknown_name(f"layer of {model.name!r}", pattern, represented)
     return {
         layer: representation
         for layer, representation in represented.items()
-        if patterns is None or any(fnmatch.fnmatchcase(layer, pattern) for pattern in patterns)
+        if patterns is None or layer in patterns or any(fnmatch.fnmatchcase(layer, pattern) for pattern in patterns)
     }
 
 

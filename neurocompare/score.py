@@ -196,6 +196,8 @@ def score_layers(
         ceiling: of this metric on these data, where it was computed before.
     """
     notes: dict[str, str] = {}
+    if not representations:
+        raise InputError(f"{description['model']!r} needs a layer to be scored, but has none")
     if isinstance(metric, Joint):
         raws = _joint_score(representations, benchmark, metric)
         representations = {ALL_LAYERS: side_by_side(ALL_LAYERS, list(representations.values()))}
@@ -228,6 +230,8 @@ def _assembled(
     metric: Metric,
     ceiling: Ceiling | None,
 ) -> Score:
+    if not -1 < (seed := description["seed"] or 0) < 2**31:
+        raise InputError(f"a score's file has room for seeds from 0 to {2**31 - 1}, but this one is {seed}")
     ceiling = metric.ceiling(data_for(metric, benchmark.data)) if ceiling is None else ceiling
     # As objects: pandas 3 would make its own string type of them, which numpy cannot convert.
     names = pd.Index(list(raws) or list(representations), name="layer", dtype=object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # a score's file keeps it in 32 bits
 
 
 class _Strict(BaseModel):
@@ -38,7 +42,7 @@ class Training(_Strict):
     items: Annotated[int, Field(ge=1)] | None = None
     test_items: Annotated[int, Field(ge=1)] | None = None
     snapshots: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    learning_rate: dict[str, Annotated[float, Field(gt=0)]] = {}
+    learning_rate: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
 
 
 class StudySpec(_Strict):
@@ -64,7 +68,7 @@ class StudySpec(_Strict):
     rules: tuple[str, ...] = ()
     controls: tuple[str, ...] | None = None
     regions: bool = True
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     network: dict[str, Any] = {"architecture": "convnet"}
     training: Training = Training()
     rule_settings: dict[str, dict[str, Any]] = {}
@@ -91,12 +95,16 @@ def read_spec(path: Path) -> StudySpec:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits, or 1,000 brackets
         raise InputError(f"cannot read the study {path}: {error}") from error
     try:
-        return StudySpec.model_validate(content)
+        spec = StudySpec.model_validate(content)
+        spec.model_dump_json()  # as its folder will keep it
     except ValidationError as error:
         raise _first_problem(path, error) from error
+    except ValueError as error:
+        raise InputError(f"cannot write the study {path} as JSON: {error}") from error
+    return spec
 
 
 def builtin_spec(name: str) -> StudySpec:
@@ -111,4 +119,6 @@ def _first_problem(path: Path, error: ValidationError) -> InputError:
     if problem["type"] == "extra_forbidden":
         fields = Training.model_fields if parents == ["training"] else StudySpec.model_fields
         return InputError(f"{path}: {unknown_name('key', key, fields)}")
-    return InputError(f"{path}: {'.'.join([*parents, key])}: {problem['msg']} (got {problem.get('input')!r:.80})")
+    return InputError(
+        f"{path}: {'.'.join([*parents, key])}: {problem['msg']} (got {reprlib.repr(problem.get('input')):.80})"
+    )

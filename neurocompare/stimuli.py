@@ -33,6 +33,15 @@ class StimulusSet:
     table: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False)
 
     def __post_init__(self) -> None:
+        if not self.ids:
+            raise InputError(f"stimulus set {self.name!r} needs stimuli, but has none")
+        for stimulus_id in self.ids:
+            if not _is_text(stimulus_id):
+                raise InputError(
+                    f"stimulus set {self.name!r} needs ids that are text, but has {stimulus_id!r}; rename that stimulus"
+                )
+        if not self.table.index.is_unique:
+            raise InputError(f"the table of stimulus set {self.name!r} has two rows for one id; leave one")
         if len(set(self.ids)) != len(self.ids):
             raise InputError(f"stimulus set {self.name!r} repeats an id; ids must be unique")
 
@@ -52,6 +61,11 @@ class StimulusSet:
     def fingerprint(self) -> str:
         """A sha256 over ids and ``contents``."""
         return hashlib.sha256("".join(f"{i}\0{c}\0" for i, c in self.contents.items()).encode()).hexdigest()
+
+
+def _is_text(stimulus_id: object) -> bool:
+    """A file's name in a foreign encoding is not; a zero character would end it where numpy keeps it."""
+    return isinstance(stimulus_id, str) and not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in stimulus_id)
 
 
 def _sha256_of(stimulus: Any) -> str:

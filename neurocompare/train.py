@@ -111,7 +111,18 @@ class Run:
         """
         if not (folder / RECORD).is_file():
             raise DataUnavailable(f"{folder} holds no run: {RECORD} is missing; train one with `neurocompare train`")
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        try:
+            return cls._of_record(folder, json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        except DataUnavailable:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
+            raise DataUnavailable(
+                f"{folder / RECORD} is not what was written ({type(error).__name__}: {error}); delete the folder and "
+                "train again"
+            ) from error
+
+    @classmethod
+    def _of_record(cls, folder: Path, record: dict[str, Any]) -> Run:
         state = read_state(folder / WEIGHTS, record.pop("weights_file_sha256"))
         snapshots = tuple(Snapshot.load(folder, described) for described in record.pop("snapshots", ()))
         net = build(record.pop("network")).to(next(iter(state["net"].values())).dtype)

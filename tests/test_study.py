@@ -325,3 +325,10 @@ def test_a_snapshot_that_lacks_is_scored_without_training_again(tiny_spec, tmp_p
     Study(spec, tmp_path).run()
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "learning.parquet"), before)
     assert path.is_file()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"name": "x"}', b"[" * 100_000])
+def test_a_damaged_study_file_is_named(tmp_path, content):
+    (tmp_path / "study.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"study\.json is damaged"):
+        open_study(tmp_path)

@@ -310,13 +310,20 @@ def open_study(folder: Path) -> Study:
     """The study that a folder holds.
 
     Raises:
-        InputError: it holds none.
+        InputError: it holds none, or ``study.json`` is damaged.
     """
     path = folder / "study.json"
     if not path.is_file():
         raise InputError(f"{folder} holds no study; make one with `neurocompare run -o {folder}`")
-    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return Study(StudySpec.model_validate({k: v for k, v in content.items() if k != "neurocompare"}), folder)
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        spec = StudySpec.model_validate({k: v for k, v in content.items() if k != "neurocompare"})
+    except (ValueError, AttributeError, RecursionError) as error:  # pydantic's errors are ValueErrors, too
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path} is damaged: {reason}; write it anew from the study's file with `neurocompare run`"
+        ) from error
+    return Study(spec, folder)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

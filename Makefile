@@ -9,7 +9,7 @@ export NEUROCOMPARE_MIRROR
 # Threads that wait busily slow a shared machine down many times over.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: study test test-slow lint clean
+.PHONY: study test test-slow lint notebooks clean
 
 study: $(VENV)/.installed
 	$(BIN)/neurocompare run -o $(OUT)
@@ -24,6 +24,9 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+notebooks: $(VENV)/.tested
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import xarray as xr
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from neurocompare import plot as figures
 from neurocompare.files import atomic
+from neurocompare.train import RECORD, Run
 
 
 def write(name: str, dataset: xr.Dataset, figure: Figure, folder: Path) -> list[Path]:
@@ -18,6 +20,15 @@ def write(name: str, dataset: xr.Dataset, figure: Figure, folder: Path) -> list[
     with atomic(path) as temporary:
         dataset.to_netcdf(temporary, engine="scipy")
     return [path, *figures.save(figure, folder / name)]
+
+
+def kept_run(folder: Path, train: Callable[[], Run]) -> Run:
+    """The run that the folder holds, or else a new one, which it then holds."""
+    if (folder / RECORD).is_file():
+        return Run.load(folder)
+    run = train()
+    run.save(folder)
+    return run
 
 
 def finish(axis: Axes) -> None:

@@ -27,7 +27,7 @@ from analyses.krk_words import (
 )
 from neurocompare import plot as figures
 
-BAND, ONE_BIT = "#DDDDDD", "#555555"
+BAND, ONE_BIT = figures.CEILING, "#555555"
 GAP, ROOM = 1.2, 3.2  # between models, and of a model with one layer, in layers
 # In place of markers that a vertical bar hides.
 MARKERS = {

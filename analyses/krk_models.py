@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
+from analyses._results import kept_run
 from data_loaders import BENCHMARKS, can_model, load_benchmark, load_cifar10_jpeg
 from neurocompare.baselines import category_labels, region
 from neurocompare.controls import CONTROLS
@@ -18,7 +19,7 @@ from neurocompare.probe import probe
 from neurocompare.recovery import UNTRAINED, trained
 from neurocompare.representation import Representation
 from neurocompare.stimuli import StimulusSet
-from neurocompare.train import RECORD, Run
+from neurocompare.train import Run
 from neurocompare.zoo import lite0, load_model
 
 HUMAN, MONKEY, EARLY = "kriegeskorte2008.hIT", "kriegeskorte2008.mIT", "cichy2014.EVC"
@@ -133,9 +134,7 @@ def _place(folder: Path, key: Key) -> Path:
 
 
 def _train(size: Size, folder: Path, key: Key) -> None:
-    place = _place(folder, key)
-    if not (place / RECORD).is_file():
-        trained(_dataset(size.items), *key, network=NETWORK, epochs=size.epochs).save(place)
+    kept_run(_place(folder, key), lambda: trained(_dataset(size.items), *key, network=NETWORK, epochs=size.epochs))
 
 
 def all_models(size: Size, runs: Mapping[Key, Run]) -> tuple[dict[Key, Model | Given], str]:

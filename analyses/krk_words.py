@@ -40,6 +40,7 @@ def short(model: str) -> str:
 
 
 def plain(model: str) -> str:
+    """For a line of text."""
     return short(model).replace("-\n", "").replace("\n", " ")
 
 

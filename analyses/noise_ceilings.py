@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from analyses._results import write
 from data_loaders import load_benchmark
 from neurocompare.metrics import METRICS
+from neurocompare.plot import CEILING
 from neurocompare.representation import Representation
 
 RDM_BENCHMARKS = ("cichy2014.EVC", "cichy2014.IT", "kriegeskorte2008.hIT", "kriegeskorte2008.mIT")
@@ -49,7 +50,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     for axis, metric in zip(axes, dataset["metric"].values, strict=True):
         part = dataset.sel(metric=metric)
         place = np.arange(part.sizes["benchmark"])
-        axis.bar(place, part["upper"] - part["lower"], bottom=part["lower"], color="#DDDDDD", label="noise ceiling")
+        axis.bar(place, part["upper"] - part["lower"], bottom=part["lower"], color=CEILING, label="noise ceiling")
         axis.plot(place, part["animacy"], "ko", label="animate or not (one bit)")
         axis.set_xticks(place, part["benchmark"].values, rotation=30, ha="right")
         axis.set_ylabel(METRICS[str(metric)].label)

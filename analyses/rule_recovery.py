@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses._results import write
+from analyses._results import kept_run, write
 from analyses.recovery_figures import BEST, FACTORS, KNOWN, plot, plot_curves, words
 from data_loaders import load_benchmark, load_cifar10_jpeg
 from data_loaders.installed import load_digits_dataset
@@ -51,7 +51,7 @@ from neurocompare.recovery import (
     trained,
 )
 from neurocompare.recovery.planned import OF_RDMS, OF_RESPONSES
-from neurocompare.train import RECORD, Run
+from neurocompare.train import Run
 
 # Regressions take most of the time. All their splits are used where the layer is known; elsewhere there are two, and fewer
 # sites. Each brain is simulated once for them, and several times for other metrics.
@@ -172,12 +172,11 @@ def _dataset(size: str) -> Dataset:
 
 def _train(size: str, folder: Path, entry: tuple[str, int]) -> tuple[str, int, float]:
     """Train a network, unless the folder has it; its rule, seed and test accuracy."""
-    kept, panel = folder / f"{entry[0]}-seed{entry[1]}", PANELS[size]
-    if (kept / RECORD).is_file():
-        run = Run.load(kept)
-    else:
-        run = trained(_dataset(size), *entry, network=panel.network, epochs=panel.epochs)
-        run.save(kept)
+    panel = PANELS[size]
+    run = kept_run(
+        folder / f"{entry[0]}-seed{entry[1]}",
+        lambda: trained(_dataset(size), *entry, network=panel.network, epochs=panel.epochs),
+    )
     return *entry, run.record["test_accuracy"]
 
 

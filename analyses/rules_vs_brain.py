@@ -26,7 +26,7 @@ from PIL import Image
 from scipy.stats import t as student
 
 from analyses._results import write
-from analyses.rules_vs_brain_figures import plot, plot_learning, plot_resolution, plot_scores
+from analyses.rules_vs_brain_figures import MATCHINGS, plot, plot_learning, plot_resolution, plot_scores
 from analyses.rules_vs_brain_studies import FEW_RULES, PARTS, Part, size_of
 from analyses.rules_vs_brain_words import words
 from neurocompare import plot as figures
@@ -46,7 +46,7 @@ from neurocompare.study.models import Models
 from neurocompare.study.scores import Scorer
 
 REFERENCE = "backprop"
-RAW, ACCURACY, SPECTRUM = "as they are", "same accuracy", "same spectrum"
+RAW, ACCURACY, SPECTRUM = MATCHINGS
 
 
 def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0) -> xr.Dataset:

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analyses._results import finish
+from analyses.rules_vs_brain_words import FDR
 from neurocompare import plot as figures
 from neurocompare.rules import RULES
 
 MATCHINGS = {"as they are": ("#0072B2", "o"), "same accuracy": ("#D55E00", "s"), "same spectrum": ("#009E73", "^")}
-FDR = 0.05
-CEILING = "#DDDDDD"
 
 
 def plot(dataset: xr.Dataset) -> Figure:
@@ -60,7 +59,7 @@ def plot_scores(dataset: xr.Dataset) -> Figure:
             _scores(axis, part.sel(benchmark=benchmark, model=models[name]))
             axis.set_xlabel("score", fontsize=8)
     handles = [
-        Line2D([], [], color=CEILING, linewidth=7, label="noise ceiling"),
+        Line2D([], [], color=figures.CEILING, linewidth=7, label="noise ceiling"),
         Line2D(
             [],
             [],
@@ -154,7 +153,7 @@ def _contrasts(axis: Axes, part: xr.Dataset) -> None:
 def _scores(axis: Axes, part: xr.Dataset) -> None:
     lower, upper = float(part["ceiling_lower"]), float(part["ceiling_upper"])
     if np.isfinite(lower):
-        axis.axvspan(lower, upper, color=CEILING, zorder=0, linewidth=0)
+        axis.axvspan(lower, upper, color=figures.CEILING, zorder=0, linewidth=0)
     for place, model in enumerate(part["model"].values):
         one = part.sel(model=model)
         colour, marker, _ = figures.style_of(str(model))
@@ -171,7 +170,7 @@ def _panels(dataset: xr.Dataset, draw: Callable[[Axes, xr.Dataset], None], label
         for axis, benchmark in zip(line, dataset["benchmark"].values, strict=True):
             one = part.sel(benchmark=benchmark)
             if np.isfinite(lower := float(one["ceiling_lower"])):
-                top = axis.axhspan(lower, float(one["ceiling_upper"]), color=CEILING, zorder=0, linewidth=0)
+                top = axis.axhspan(lower, float(one["ceiling_upper"]), color=figures.CEILING, zorder=0, linewidth=0)
                 top.set_in_layout(False)
             draw(axis, one)
             axis.set_title(str(benchmark), fontsize=8)
@@ -183,7 +182,7 @@ def _panels(dataset: xr.Dataset, draw: Callable[[Axes, xr.Dataset], None], label
         colour, marker, dash = figures.style_of(rule)
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle=dash, markersize=4,
                               label=rule.replace("_", " ")))  # fmt: skip
-    handles.append(Line2D([], [], color=CEILING, linewidth=7, label="noise ceiling"))
+    handles.append(Line2D([], [], color=figures.CEILING, linewidth=7, label="noise ceiling"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, n), fontsize=7, frameon=False,
                   title=f"means over {_seeds(dataset)} seeds", title_fontsize=8)  # fmt: skip
     return figure

@@ -41,7 +41,7 @@ _CONTROL_STYLE = {
     "category": ("#555555", "*", "-"),
 }
 _OTHER_COLOURS = ("#882255", "#332288", "#44AA99", "#AA4499", "#999933")  # after Paul Tol; models that are no rules
-_CEILING = "#DDDDDD"
+CEILING = "#DDDDDD"  # of noise ceilings, in every figure
 MOST_COLUMNS = 3  # where there is one row
 MOST_TICKS = 40  # of a deep network every second, third, ... layer is named
 
@@ -125,7 +125,7 @@ def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], x_l
 def _ceiling(axis: Axes, part: pd.DataFrame) -> None:
     lower, upper = part["ceiling_lower"].iloc[0], part["ceiling_upper"].iloc[0]
     if np.isfinite(lower):
-        axis.axhspan(lower, upper, color=_CEILING, zorder=0, linewidth=0)
+        axis.axhspan(lower, upper, color=CEILING, zorder=0, linewidth=0)
 
 
 def _layer_panel(axis: Axes, part: pd.DataFrame) -> None:
@@ -185,7 +185,7 @@ def _legend(figure: Figure, table: pd.DataFrame) -> None:
         label = model.replace("_", " ") + (f" ({RULES[model].short})" if model in RULES else "")
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle=dash, markersize=4, label=label))
     if np.isfinite(table["ceiling_lower"]).any():
-        handles.append(Line2D([], [], color=_CEILING, linewidth=7, label="noise ceiling"))
+        handles.append(Line2D([], [], color=CEILING, linewidth=7, label="noise ceiling"))
     n_seeds = int(table.groupby(["model", "layer", "benchmark", "metric"]).size().max())
     interval = "bars and shading: 95 % t interval over seeds" if n_seeds >= MIN_SEEDS else "too few for an interval"
     title = f"{n_seeds} seed{'s' if n_seeds > 1 else ''} ({interval})"

@@ -51,9 +51,13 @@ class Cells:
         """Where it is said why there is none, if one was tried."""
         return self.folder / "failures" / cell.benchmark / cell.metric / f"{cell.label}.json"
 
+    def is_done(self, cell: Cell) -> bool:
+        """Whether there is a score."""
+        return self.score(cell).is_file()
+
     def is_open(self, cell: Cell) -> bool:
         """Whether it is still to do: neither finished nor failed."""
-        return not self.score(cell).is_file() and not self.failure(cell).is_file()
+        return not self.is_done(cell) and not self.failure(cell).is_file()
 
     def fail(self, cell: Cell, error: BaseException) -> None:
         """Keep the reason; what led to it goes beside it."""

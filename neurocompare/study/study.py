@@ -29,11 +29,12 @@ from neurocompare.lock import holder, only_writer
 from neurocompare.metrics import METRICS
 from neurocompare.progress import Track, silent
 from neurocompare.rules import RULES
-from neurocompare.score import DamagedScore, Score
 from neurocompare.spec import StudySpec
 from neurocompare.study.models import REFERENCE, Entry, Models
+from neurocompare.study.rows import Rows
 from neurocompare.study.scores import Scorer
 
+ROWS_AT_RISK = 100  # scores to be read again, at a hundredth of a second each, should the process be killed
 log = logging.getLogger(__name__)
 
 
@@ -170,6 +171,7 @@ class Study:
             if self._remove_damaged():
                 self._do(track, workers, scheduler)
             table = self.table()
+            self._rows.store()
             _write(table, self.folder / "scores")
             if self.spec.training.snapshots:
                 _write(self.learning_table(), self.folder / "learning")
@@ -185,10 +187,11 @@ class Study:
         task = partial(self.complete, track=track) if here else partial(_complete, self.spec, self.folder.absolute())
         waves = (trained, controls)  # controls may need trained networks
         done = completed(task, waves, workers, scheduler)
-        for _ in track(done, f"study {self.spec.name!r}, models", sum(map(len, waves))):
-            pass
+        for entry in track(done, f"study {self.spec.name!r}, models", sum(map(len, waves))):
+            self._rows.check(filter(self.cells.is_done, self._cells_at_all_steps(entry)))
+            self._rows.store(ROWS_AT_RISK)
 
-    def complete(self, entry: Entry, track: Track = silent) -> None:
+    def complete(self, entry: Entry, track: Track = silent) -> Entry:
         """Train what an entry needs, and add the scores that it lacks; an entry that the study only refers to has none.
 
         An error is noted as the reason of what could not be done for it. Only where nothing can be written is it raised.
@@ -206,6 +209,7 @@ class Study:
                 log.warning("%s failed: %s", entry.label, error)
                 for cell in filter(self.cells.is_open, todo):
                     self.cells.fail(cell, error)
+        return entry
 
     def table(self) -> pd.DataFrame:
         """Every finished score of networks whose training is over, and of other models, one row per layer.
@@ -213,15 +217,15 @@ class Study:
         Raises:
             InputError: there is none yet, or a score is damaged.
         """
-        tables = [self._row(cell) for cell in self._finished()]
-        if not tables:
+        finished = self._finished()
+        if not finished:
             reasons = [reason for cell in self.all_cells if (reason := self.cells.reason(cell))]
             why = f"; {len(reasons)} failed, the first for {reasons[0]}" if reasons else "; run the study first"
             raise InputError(f"{self.folder} holds no scores yet{why}")
-        return pd.concat(tables, ignore_index=True)
+        return self._rows.of(finished).drop(columns="step")
 
     def learning_table(self) -> pd.DataFrame:
-        """The scores of the rules' networks along training, with the column ``step``: how many were taken.
+        """The scores of the rules' networks along training, with the column ``step``: how many were taken; it may be empty.
 
         Raises:
             InputError: a score is damaged.
@@ -229,8 +233,8 @@ class Study:
         present, _ = self.cells.present()
         entries = [entry for entry in self.entries if entry.name in self.spec.rules]
         finished = [cell for entry in entries for cell in self._cells_at_all_steps(entry) if cell in present]
-        rows = [self._row(cell).assign(step=self._steps[cell]) for cell in finished]
-        return pd.concat(rows, ignore_index=True)
+        rows = self._rows.of(finished)
+        return rows.astype({"step": int}) if len(rows) else rows
 
     def status(self) -> pd.DataFrame:
         """How far it is: a row per score with ``model``, ``seed``, ``benchmark``, ``metric``, ``state`` and ``reason``.
@@ -267,37 +271,22 @@ class Study:
         present, _ = self.cells.present()
         return [cell for cell in self.all_cells if cell in present]
 
-    def _row(self, cell: Cell) -> pd.DataFrame:
-        """A score's part of the table; each file is read once."""
-        if cell not in self._rows:
-            score = Score.load(self.cells.score(cell))
-            self._rows[cell], self._steps[cell] = score.table(), score.steps
-        return self._rows[cell]
-
     @cached_property
-    def _rows(self) -> dict[Cell, pd.DataFrame]:
-        return {}
-
-    @cached_property
-    def _steps(self) -> dict[Cell, int | None]:
-        return {}
+    def _rows(self) -> Rows:
+        return Rows(self.cells)
 
     def _remove_damaged(self) -> int:
         """Remove scores that are not what was written, to be computed again; returns how many."""
-        damaged = 0
         present, _ = self.cells.present()
-        for cell in (cell for cell in self.all_planned if cell in present):
-            try:
-                self._row(cell)
-            except DamagedScore as error:
-                log.warning("%s: it is computed again", error)
-                self.cells.score(cell).unlink()
-                damaged += 1
-        return damaged
+        damaged = self._rows.check(cell for cell in self.all_planned if cell in present)
+        for cell, error in damaged.items():
+            log.warning("%s: it is computed again", error)
+            self.cells.score(cell).unlink()
+        return len(damaged)
 
 
-def _complete(spec: StudySpec, folder: Path, entry: Entry) -> None:
-    _study_of_this_process(spec.model_dump_json(), folder).complete(entry)
+def _complete(spec: StudySpec, folder: Path, entry: Entry) -> Entry:
+    return _study_of_this_process(spec.model_dump_json(), folder).complete(entry)
 
 
 @cache

@@ -14,8 +14,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 study: $(VENV)/.installed
 	$(BIN)/neurocompare run -o $(OUT)
 
+# A process for each core, with one thread; a file's tests stay together, as they share what is costly to prepare.
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(VENV)/.tested
 	$(BIN)/python -m pytest -m slow

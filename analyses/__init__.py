@@ -21,9 +21,12 @@ from analyses import (
 
 
 class Analysis(Protocol):
-    """Computes, prints, and writes into a folder; ``quick`` makes it small. Returns the paths written."""
+    """Computes, prints, and writes into a folder; returns the paths written.
 
-    def __call__(self, folder: Path, quick: bool = False) -> list[Path]: ...
+    ``quick`` makes it small. Networks have the seeds from ``first_seed`` on: what holds for other seeds is no accident.
+    """
+
+    def __call__(self, folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]: ...
 
 
 ANALYSES: dict[str, Analysis] = {

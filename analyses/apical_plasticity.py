@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -347,10 +348,11 @@ def report(dataset: xr.Dataset) -> str:
     return "\n".join([*lines, CAVEAT])
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print what each rule predicts, and write netCDF and figures into ``folder``; returns their paths."""
     start = time.perf_counter()
-    dataset = compute(trials=20, count=10) if quick else compute()
+    computed = partial(compute, seed=first_seed)
+    dataset = computed(trials=20, count=10) if quick else computed()
     print(report(dataset))
     paths = write("apical_plasticity", dataset, plot(dataset), folder)
     print(f"took {time.perf_counter() - start:.0f} s")

@@ -161,12 +161,13 @@ def object_similarity(layer: Representation, target: Target, objects: Mapping[st
     return OBJECTS.aggregate(OBJECTS.score(by_object(layer, objects), rdm))[0]
 
 
-def compute(quick: bool = False, panel: Panel | None = None) -> xr.Dataset:
+def compute(quick: bool = False, panel: Panel | None = None, first_seed: int = 0) -> xr.Dataset:
     """Train, probe and score.
 
     Args:
         quick: digits and simulated responses, in less than a minute.
         panel: what is compared, if not that of ``panel_of``.
+        first_seed: is added to the seeds.
     Returns:
         ``explained (region, model, seed, split)``, the median over sites of explained over explainable variance, and ``raw``
         of explained variance; ``layer`` that was chosen most often, ``top`` that was asked about labels, and ``accuracy``;
@@ -175,6 +176,7 @@ def compute(quick: bool = False, panel: Panel | None = None) -> xr.Dataset:
         seed, or a region would be compared with itself. In ``attrs`` what was compared, and what is missing.
     """
     panel = panel or panel_of(quick)
+    panel = replace(panel, seeds=tuple(first_seed + seed for seed in panel.seeds))
     targets = [target_of(benchmark) for benchmark in panel.regions]
     rows: dict[str, list[tuple[tuple[int, ...], Value]]] = {}
     models: list[str] = []
@@ -247,10 +249,10 @@ def _assembled(
     )
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print, and write netCDF and figures into ``folder``; returns their paths."""
     start = time.perf_counter()
-    dataset = compute(quick)
+    dataset = compute(quick, first_seed=first_seed)
     print("\n".join(words(dataset)))
     print(f"{time.perf_counter() - start:.0f} s")
     return write("cadieu2014", dataset, plot(dataset), folder)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +241,13 @@ def staged(found: dict[str, list[np.ndarray]], name: str) -> dict[str, list[np.n
 
 
 def compute(
-    rules: Iterable[str] = COMPARED, *, seeds: int = 6, training: int = 300, steps: int = 400, count: int = 200
+    rules: Iterable[str] = COMPARED,
+    *,
+    seeds: int = 6,
+    training: int = 300,
+    steps: int = 400,
+    count: int = 200,
+    first_seed: int = 0,
 ) -> xr.Dataset:
     """Both parts.
 
@@ -250,13 +257,14 @@ def compute(
         training: batches of 64.
         steps: of predictive coding's inference after the stimulus has come on; a quarter of them after a patch has gone.
         count: of stimuli; a twentieth of them for mismatch.
+        first_seed: of the networks.
     Returns:
         Of faces: ``response (condition, seed, layer, kind, arrangement, step)``, ``turned (condition, seed, layer, kind)``,
         ``early (condition, seed)``; see ``faces``. ``preference (rule, seed, signal, layer)``; see ``preferences``. Of
         mismatch: ``field (source, seed, layer, measure)``; see ``measures``. ``example (map, row, column)``: fields of one
         unit of the lower layer.
     """
-    rules, numbers = list(rules), range(seeds)
+    rules, numbers = list(rules), range(first_seed, first_seed + seeds)
     shown = [[faces(condition, seed, training, steps, count) for seed in numbers] for condition in CONDITIONS]
     response, turned, early = (np.array([[run[part] for run in row] for row in shown]) for part in range(3))
     compared = [[preferences(name, seed, training, count) for seed in numbers] for name in rules]
@@ -268,7 +276,7 @@ def compute(
         for source, layers in sources.items():
             pairs = zip(layers, found["visual"], strict=True)
             rows.setdefault(source, []).append([measures(field, visual) for field, visual in pairs])
-        if seed == 0:
+        if seed == first_seed:
             unit = central(found["visual"][0])
             maps |= {source: layers[0][:, unit] for source, layers in {"visual": found["visual"], **sources}.items()}
     side = SIDE // PATCH
@@ -296,11 +304,12 @@ def compute(
     )
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print the published findings beside ours, and write netCDF and figures; returns their paths."""
     start = time.perf_counter()
     few = ("predictive_coding", "equilibrium_propagation", "backprop")
-    dataset = compute(few, seeds=3, training=150, count=60) if quick else compute()
+    computed = partial(compute, first_seed=first_seed)
+    dataset = computed(few, seeds=3, training=150, count=60) if quick else computed()
     print(report(dataset))
     paths = write("error_signals", dataset, plot(dataset), folder)
     print(f"took {time.perf_counter() - start:.0f} s")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,12 @@ PUBLISHED = {
 
 
 def compute(
-    rules: Sequence[str] = RULE_NAMES, *, seeds: int = 3, epochs: int = 10, items: int | None = None
+    rules: Sequence[str] = RULE_NAMES,
+    *,
+    seeds: int = 3,
+    epochs: int = 10,
+    items: int | None = None,
+    first_seed: int = 0,
 ) -> xr.Dataset:
     """Explained variance of each component by each model.
 
@@ -55,6 +61,7 @@ def compute(
         rules: that train the network.
         seeds: of networks.
         epochs, items: of training.
+        first_seed: of the networks.
     Returns:
         ``r2 (model, seed, component)`` at the layer chosen on the sounds to fit on; ``depth``, how far that is from input
         (0) to output (1), averaged over splits; ``by_layer (model, seed, layer, component)``; ``accuracy (model, seed)``.
@@ -64,11 +71,11 @@ def compute(
     data = data if items is None else data.first(items)
     responses = average_repetitions(benchmark.data)
     components = [str(name) for name in responses["neuroid_id"].values]
-    layers = [*_net(data, 0).layers]
+    layers, numbers = [*_net(data, 0).layers], range(first_seed, first_seed + seeds)
     found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     accuracy: dict[tuple[str, int], float] = {}
-    for seed in range(seeds):
-        for name, model in _models(rules, data, seed, epochs).items():
+    for seed in numbers:
+        for name, model in _models(rules, data, seed, epochs, others=seed == first_seed).items():
             represented = probe(model, benchmark.stimuli, average_time=True)
             training = model.provenance.get("training", {})
             for part, chosen in _parts(name, represented).items():
@@ -91,7 +98,7 @@ def compute(
         attrs={"benchmark": BENCHMARK, "sounds": len(benchmark.stimuli), "dataset": data.name, "epochs": epochs},
     )
     for (name, seed), (r2, depth, by_layer) in found.items():
-        place = models.index(name), seed
+        place = models.index(name), seed - first_seed
         dataset["r2"][place], dataset["depth"][place], dataset["by_layer"][place] = r2, depth, by_layer
         dataset["accuracy"][place] = accuracy[name, seed]
     return dataset
@@ -102,7 +109,8 @@ def _net(data: Dataset, seed: int) -> LayeredNet:
     return convnet(data.n_outputs, input_shape=data.input_shape, channels=(8, 16, 32, 32), hidden=(64,), seed=seed)
 
 
-def _models(rules: Sequence[str], data: Dataset, seed: int, epochs: int) -> dict[str, Model | Given]:
+def _models(rules: Sequence[str], data: Dataset, seed: int, epochs: int, *, others: bool) -> dict[str, Model | Given]:
+    """Those of a seed, and, if asked for, the others that have none."""
     found: dict[str, Model | Given] = {}
     runs = {}
     for name in rules:
@@ -112,7 +120,7 @@ def _models(rules: Sequence[str], data: Dataset, seed: int, epochs: int) -> dict
     fresh = _net(data, seed)
     for name in CONTROL_NAMES:
         control = CONTROLS[name]
-        if control.seeded or seed == 0:
+        if control.seeded or others:
             net = runs["backprop"].net if control.trained_on is not None else fresh
             found[name] = control.make(net, data.preprocess, seed)
     return found
@@ -273,10 +281,11 @@ def _depths(axis: Axes, dataset: xr.Dataset) -> None:
     finish(axis)
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print both sides, and write netCDF and figures into ``folder``; returns their paths."""
     start = time.perf_counter()
-    dataset = compute(RULE_NAMES[:2], seeds=1, epochs=2) if quick else compute()
+    computed = partial(compute, first_seed=first_seed)
+    dataset = computed(RULE_NAMES[:2], seeds=1, epochs=2) if quick else computed()
     print(f"explained variance of {BENCHMARK}, protocol {PROTOCOL}, at the layer chosen on the sounds to fit on")
     print(" " * 32 + "".join(f"{name:>11s}" for name in dataset["component"].values))
     for model in map(str, dataset["model"].values):

@@ -60,13 +60,14 @@ TAU = next(metric for metric in RSA_METRICS if metric.name == "rsa_tau_a")
 DECODING = next(metric for metric in DECODING_METRICS if isinstance(metric, Decoding))
 
 
-def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 1) -> xr.Dataset:
+def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 1, first_seed: int = 0) -> xr.Dataset:
     """Train, look at the 92 images, compare.
 
     Args:
         quick: few networks, trained little, and human and monkey IT only.
         folder: keeps trained networks, and has them the next time.
         workers: processes to train in.
+        first_seed: is added to the seeds.
     Returns:
         Of every layer, along ``entry`` (coords ``entry_model``, ``entry_layer``, ``entry_depth`` from 0 to 1): ``layer_tau``
         and ``layer_tau_group (benchmark, entry, seed)``, with each subject and with the mean RDM; ``share``, for how much of
@@ -81,6 +82,7 @@ def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 1
         DataUnavailable: the recordings or CIFAR-10 cannot be had; nothing simulated can stand in for them.
     """
     size = SIZES["quick" if quick else "full"]
+    size = replace(size, seeds=tuple(first_seed + seed for seed in size.seeds))
     benchmarks = _benchmarks(size)
     with TemporaryDirectory() as temporary:
         kept = (folder or Path(temporary)) / f"networks_{'quick' if quick else 'full'}"
@@ -278,17 +280,17 @@ def _over_seeds(one: Compared, points: Sequence[Row]) -> np.ndarray:
     return weights @ one.bootstrap.covariance @ weights.T
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print what was found beside what was published, and write netCDF and figure into ``folder``.
 
     Args:
         folder: for results; also keeps the trained networks.
-        quick: see ``compute``.
+        quick, first_seed: see ``compute``.
     Returns:
         The paths written.
     """
     start = time.perf_counter()
-    dataset = compute(quick, folder=folder)
+    dataset = compute(quick, folder=folder, first_seed=first_seed)
     print("\n".join([*table(dataset), *words(dataset)]))
     print(f"{time.perf_counter() - start:.0f} s")
     return write("khaligh_razavi2014", dataset, plot(dataset), folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from string import ascii_lowercase
 
 import numpy as np
 import xarray as xr
@@ -50,11 +51,13 @@ def plot(dataset: xr.Dataset) -> Figure:
     for row, name in enumerate(names):
         axis = figure.add_subplot(grid[row])
         _region(axis, dataset, name, places)
-        axis.set_title(f"{'a' if row == 0 else ''}  {_heading(dataset, name)}", fontsize=8, loc="left")
+        axis.set_title(_heading(dataset, name), fontsize=8, loc="left")
     _decoding(figure.add_subplot(grid[len(names)]), dataset, places)
     last = grid[len(names) + 1].subgridspec(1, 3, width_ratios=(1, 1.2, 0.8))
     for column, draw in enumerate((_accuracy, _weighted, _published)):
         draw(figure.add_subplot(last[column]), dataset)
+    for letter, axis in zip(ascii_lowercase, figure.axes, strict=False):
+        axis.set_title(f"{letter}  {axis.get_title(loc='left')}", fontsize=8, loc="left")
     figure.legend(handles=_handles(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
 
@@ -166,7 +169,7 @@ def _decoding(axis: Axes, dataset: xr.Dataset, places: dict[str, tuple[np.ndarra
     axis.set_ylabel("animate or not, linear SVM\n(balanced accuracy, held out)", fontsize=8)
     axis.set_ylim(0.35, 1.05)
     axis.set_title(
-        f"c  animacy decoded from each layer, {dataset.attrs['splits']} splits, a fifth of the images held out "
+        f"animacy decoded from each layer, {dataset.attrs['splits']} splits, a fifth of the images held out "
         "(labels and the one bit contain the answer)",
         fontsize=8,
         loc="left",
@@ -183,7 +186,7 @@ def _accuracy(axis: Axes, dataset: xr.Dataset) -> None:
     _band(axis, dataset, HUMAN)
     (r, n), (r_rules, n_rules, low, high) = correlations(dataset)
     axis.set_title(
-        f"b  r = {r:.2f} over {n} networks; over {n_rules} rules\n    r = {r_rules:.2f} [{low:.2f}, {high:.2f}]",
+        f"r = {r:.2f} over {n} networks; over {n_rules} rules\n    r = {r_rules:.2f} [{low:.2f}, {high:.2f}]",
         fontsize=8,
         loc="left",
     )
@@ -202,7 +205,7 @@ def _weighted(axis: Axes, dataset: xr.Dataset) -> None:
         _point(axis, dataset, HUMAN, model, WEIGHTED, place + 0.2, aside=0.15)
     axis.set_xticks(range(len(shown)), [plain(model) for model in shown], rotation=90)
     axis.set_ylabel("similarity to hIT\n(tau-a, mean over subjects)", fontsize=8)
-    axis.set_title("d  best layer (filled) and weighted layers (open)", fontsize=8, loc="left")
+    axis.set_title("best layer (filled) and weighted layers (open)", fontsize=8, loc="left")
     finish(axis)
 
 
@@ -224,7 +227,7 @@ def _published(axis: Axes, dataset: xr.Dataset) -> None:
     axis.invert_yaxis()
     axis.set_xlim(left=0)
     axis.set_xlabel("similarity to the mean RDM (Kendall's tau-a)", fontsize=8)
-    axis.set_title("e  published | ours", fontsize=8, loc="left")
+    axis.set_title("published | ours", fontsize=8, loc="left")
     axis.legend(fontsize=7, frameon=False, loc="upper right")
     finish(axis)
 

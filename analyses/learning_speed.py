@@ -10,6 +10,7 @@ updates of hidden weights and the gradient.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,15 +61,15 @@ def best_rate(name: str) -> float:
     return 1 / ((INPUTS + 2) * (1 if perturbed is None else perturbed + 2))
 
 
-def perceptron(name: str, steps: int, replicates: int) -> np.ndarray:
+def perceptron(name: str, steps: int, replicates: int, first_seed: int = 0) -> np.ndarray:
     """Squared distance of the weights from the teacher's, which are zero; ``(replicates, steps + 1)``, first 1."""
     found = np.empty((replicates, steps + 1))
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(first_seed)
     for replicate in range(replicates):
-        net = mlp(OUTPUTS, input_shape=(INPUTS,), hidden=(), seed=replicate).double()
+        net = mlp(OUTPUTS, input_shape=(INPUTS,), hidden=(), seed=first_seed + replicate).double()
         layer = next(iter(net.layers.values()))
         layer.bias.requires_grad_(False)  # the closed forms are for weights alone
-        rule = RULES[name].for_net(net, seed=0, **PRECISION.get(name, {}))
+        rule = RULES[name].for_net(net, seed=first_seed, **PRECISION.get(name, {}))
         optimizer = torch.optim.SGD([layer.weight], lr=best_rate(name))
         for step in range(steps + 1):
             found[replicate, step] = float(layer.weight.detach().square().sum())
@@ -120,14 +121,14 @@ def hidden_angle(net: LayeredNet, rule: Rule, x: Tensor, y: Tensor) -> float:
     return float(torch.rad2deg(torch.arccos(torch.stack(cosines))).mean())
 
 
-def at_its_own_rate(name: str, data: Dataset, steps: int, seeds: int) -> tuple[float, np.ndarray, np.ndarray]:
+def at_its_own_rate(name: str, data: Dataset, steps: int, seeds: Iterable[int]) -> tuple[float, np.ndarray, np.ndarray]:
     """The best of three rates around the default, by the loss at the end; and mean loss and angle over seeds at it."""
     tail = max(steps // 10, 1)
     found: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {}
     for factor in FACTORS:
         rate = factor * RULES[name].learning_rate
         try:
-            found[rate] = [learn(name, data, steps, rate, seed) for seed in range(seeds)]
+            found[rate] = [learn(name, data, steps, rate, seed) for seed in seeds]
         except InputError:
             continue  # too fast for this rule
     best = min(found, key=lambda rate: np.mean([losses[-tail:].mean() for losses, _ in found[rate]]))
@@ -136,7 +137,13 @@ def at_its_own_rate(name: str, data: Dataset, steps: int, seeds: int) -> tuple[f
 
 
 def compute(
-    rules: Iterable[str] = tuple(RULES), *, steps: int = 400, seeds: int = 1, examples: int = 200, replicates: int = 600
+    rules: Iterable[str] = tuple(RULES),
+    *,
+    steps: int = 400,
+    seeds: int = 1,
+    examples: int = 200,
+    replicates: int = 600,
+    first_seed: int = 0,
 ) -> xr.Dataset:
     """Both parts.
 
@@ -144,14 +151,16 @@ def compute(
         rules: for the second part.
         steps, seeds: of the second part, batches of 32.
         examples, replicates: of the perceptron.
+        first_seed: of both.
     Returns:
         ``distance (perceptron, example)``, ``shrinkage``, ``shrinkage_error`` and ``shrinkage_theory (perceptron)``;
         ``loss (rule, step)``, ``angle (rule, check)``, ``rate``, ``cost (rule)``.
     """
     rules, data = list(rules), trainable(load_dataset("digits"))
-    linear = [perceptron(name, examples, replicates) for name in PERTURBED]
+    linear = [perceptron(name, examples, replicates, first_seed) for name in PERTURBED]
     shrinkage, errors = zip(*map(contraction, linear), strict=True)
-    rates, losses, angles = zip(*(at_its_own_rate(name, data, steps, seeds) for name in rules), strict=True)
+    numbers = range(first_seed, first_seed + seeds)
+    rates, losses, angles = zip(*(at_its_own_rate(name, data, steps, numbers) for name in rules), strict=True)
     return xr.Dataset(
         {
             "distance": (("perceptron", "example"), np.stack([d.mean(0) for d in linear])),
@@ -259,9 +268,10 @@ def _label(axis: Axes, ends: list[tuple[float, float, str]], width: float = 0.09
         axis.text(across + 0.015, place, text, fontsize=5, va="center", transform=axis.transAxes, clip_on=False)
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print both parts, and write netCDF and figures into ``folder``; returns their paths."""
-    dataset = compute(list(RULES)[::6], steps=100, examples=50, replicates=60) if quick else compute()
+    computed = partial(compute, first_seed=first_seed)
+    dataset = computed(list(RULES)[::6], steps=100, examples=50, replicates=60) if quick else computed()
     print("linear perceptron: squared distance from the teacher lost per example, at the best rate")
     for name in dataset["perceptron"].values:
         part = dataset.sel(perceptron=name)

@@ -59,7 +59,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
-    """Compute (which is quick anyway), and write netCDF and figures into ``folder``; returns their paths."""
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
+    """Compute (which is quick anyway, and without chance), and write netCDF and figures into ``folder``; returns paths."""
     dataset = compute()
     return write("noise_ceilings", dataset, plot(dataset), folder)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -160,6 +161,7 @@ def compute(
     before: Dataset | None = None,
     epochs: int = 5,
     rates: dict[str, float] | None = None,
+    first_seed: int = 0,
 ) -> xr.Dataset:
     """Both parts; at the defaults six minutes of one core.
 
@@ -170,16 +172,21 @@ def compute(
         before: what networks learn before, by backprop; 10,000 photographs by default.
         epochs: of that.
         rates: of learning; by default ``best_rate`` finds each rule's.
+        first_seed: of the networks.
     Returns:
         What ``trained`` and ``linear`` return, the former over ``rule``, ``precision`` and ``seed``; ``ideal (precision)``,
         an ideal observer's fraction right; ``rate (rule)``; ``accuracy_before (seed)`` in the task that came before.
     """
     rules, precisions, data = list(rules), list(precisions), before or photographs(10_000)
     scale = cast(ImagePreprocess, data.preprocess)
-    nets, accuracy = zip(*(experienced(data, epochs, seed) for seed in range(seeds)), strict=True)
+    numbers = range(first_seed, first_seed + seeds)
+    nets, accuracy = zip(*(experienced(data, epochs, seed) for seed in numbers), strict=True)
     rates = rates or {name: best_rate(experienced(data, epochs, min(RATED))[0], name, scale, steps) for name in rules}
     runs = [
-        [[trained(net, name, scale, p, rates[name], steps, seed) for seed, net in enumerate(nets)] for p in precisions]
+        [
+            [trained(net, name, scale, p, rates[name], steps, seed) for seed, net in zip(numbers, nets, strict=True)]
+            for p in precisions
+        ]
         for name in rules
     ]
     further = {"change": ("layer",), "centroid": (), "slope": ("place", "layer"), "accuracy": ("condition",)}
@@ -202,14 +209,15 @@ def compute(
     return xr.merge([gratings, linear()]).assign_attrs(before=data.name, steps=steps, batch=BATCH)
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print what came out, and write netCDF and figures into ``folder``; returns their paths."""
     started = time.perf_counter()
+    computed = partial(compute, first_seed=first_seed)
     if quick:
         known = {"backprop": 3e-3, "feedback_alignment": 3e-3}
-        dataset = compute(known, (1.0, 3.0, 10.0), steps=100, seeds=3, before=textures(1000), epochs=3, rates=known)
+        dataset = computed(known, (1.0, 3.0, 10.0), steps=100, seeds=3, before=textures(1000), epochs=3, rates=known)
     else:
-        dataset = compute()
+        dataset = computed()
     print(f"{'quick' if quick else 'full'} version, computed in {time.perf_counter() - started:.0f} s")
     print(*findings(dataset), sep="\n")
     return write("perceptual_learning", dataset, plot(dataset), folder)

@@ -78,10 +78,9 @@ class Panel:
     rules: tuple[str, ...]
     seeds: tuple[int, ...]
 
-    @property
-    def entries(self) -> list[tuple[str, int]]:
-        """Rule and seed of each network."""
-        return [(rule, seed) for seed in self.seeds for rule in self.rules]
+    def entries(self, first_seed: int = 0) -> list[tuple[str, int]]:
+        """Rule and seed of each network; ``first_seed`` is added to the seeds."""
+        return [(rule, first_seed + seed) for seed in self.seeds for rule in self.rules]
 
 
 @dataclass(frozen=True)
@@ -181,11 +180,13 @@ def _train(size: str, folder: Path, entry: tuple[str, int]) -> tuple[str, int, f
 
 
 @cache
-def _prepared(size: str, folder: Path, name: str) -> tuple[dict[tuple[str, int], Network], Experiment, float]:
+def _prepared(
+    size: str, folder: Path, first_seed: int, name: str
+) -> tuple[dict[tuple[str, int], Network], Experiment, float]:
     """All networks on a benchmark's stimuli, the experiment behind it, and its real noise ceiling."""
     case, benchmark = CASES[size][name], load_benchmark(name)
     stimuli = held_out_images(_dataset(size), case.images) if case.images else benchmark.stimuli.in_memory()
-    runs = {entry: Run.load(folder / f"{entry[0]}-seed{entry[1]}") for entry in PANELS[size].entries}
+    runs = {entry: Run.load(folder / f"{entry[0]}-seed{entry[1]}") for entry in PANELS[size].entries(first_seed)}
     networks = {entry: hidden_layers(run.model(entry[0]), stimuli, case.layer) for entry, run in runs.items()}
     experiment = replace(like(benchmark, sites=case.voxels, mixing=case.units), stimuli=len(stimuli))
     if not experiment.subjects:
@@ -217,8 +218,8 @@ def _longest_first(size: str) -> list[Task]:
     return sorted(_tasks(size), key=lambda task: not isinstance(METRICS[task.metric], Encoding))
 
 
-def _found(size: str, folder: Path, task: Task) -> tuple[Task, xr.Dataset]:
-    networks, experiment, _ = _prepared(size, folder, task.benchmark)
+def _found(size: str, folder: Path, first_seed: int, task: Task) -> tuple[Task, xr.Dataset]:
+    networks, experiment, _ = _prepared(size, folder, first_seed, task.benchmark)
     case, metric = CASES[size][task.benchmark], METRICS[task.metric]
     if isinstance(metric, Encoding) and task.what != KNOWN:
         metric = replace(metric, splits=Shuffled(FEW_SPLITS))
@@ -254,13 +255,14 @@ def _curve(
     return kept.assign(x=("step", np.asarray(values, float)), step=np.arange(len(values)))
 
 
-def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0) -> xr.Dataset:
+def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0, first_seed: int = 0) -> xr.Dataset:
     """Train, simulate, score, count: half an hour of processor time, so a quarter of an hour on two cores.
 
     Args:
         quick: digits and few networks, in less than a minute.
         folder: keeps trained networks, and has them the next time.
         workers: processes; one per core by default, one where quick.
+        first_seed: is added to the seeds.
     Returns:
         ``rate``, ``low``, ``high``, ``pairwise (matrix, chosen_by, rule, chosen)``; ``recovery (matrix, chosen_by)`` with
         ``recovery_low`` and ``recovery_high``; ``curve_x (curve, step)`` and ``curve_recovery`` likewise,
@@ -272,9 +274,9 @@ def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0
     with TemporaryDirectory() as temporary:
         runs = (folder or Path(temporary)) / f"runs_{size}"
         panel = PANELS[size]
-        accuracies = list(completed(partial(_train, size, runs), [panel.entries], workers))
-        results = dict(completed(partial(_found, size, runs), [_longest_first(size)], workers))
-        measured = {name: _prepared(size, runs, name)[1:] for name in CASES[size]}
+        accuracies = list(completed(partial(_train, size, runs), [panel.entries(first_seed)], workers))
+        results = dict(completed(partial(_found, size, runs, first_seed), [_longest_first(size)], workers))
+        measured = {name: _prepared(size, runs, first_seed, name)[1:] for name in CASES[size]}
     found = {task: results[task] for task in _tasks(size)}
     accuracy = pd.DataFrame(accuracies, columns=["rule", "seed", "accuracy"]).pivot(index="rule", columns="seed")
     matrices = _side_by_side("matrix", {task: table for task, table in found.items() if task.what not in FACTORS})
@@ -305,14 +307,14 @@ def _real(experiment: Experiment, ceiling: float, factor: str) -> float:
     return ceiling if factor == "reliability" else float(getattr(experiment, factor))
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0) -> list[Path]:
     """Compute, print what was found, and write netCDF and figures into ``folder``; returns their paths.
 
     Args:
         folder: for results; also keeps the trained networks.
-        quick: see ``compute``.
+        quick, first_seed: see ``compute``.
     """
-    dataset = compute(quick, folder=folder)
+    dataset = compute(quick, folder=folder, first_seed=first_seed)
     print("\n".join(words(dataset)))
     return [
         *write("rule_recovery", dataset, plot(dataset), folder),

@@ -49,13 +49,22 @@ REFERENCE = "backprop"
 RAW, ACCURACY, SPECTRUM = MATCHINGS
 
 
-def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0) -> xr.Dataset:
+def compute(
+    quick: bool = False,
+    *,
+    folder: Path | None = None,
+    workers: int = 0,
+    first_seed: int = 0,
+    sets: Iterable[str] | None = None,
+) -> xr.Dataset:
     """Train, score, match and contrast: some hours of processor time.
 
     Args:
         quick: digits and a simulated brain, in less than a minute.
         folder: keeps everything finished, and has it the next time; a study's folder for each set of images in it.
         workers: processes; one per core by default, one where quick.
+        first_seed: is added to the seeds; a folder keeps one set of them.
+        sets: of images, such as ``tiny_imagenet40``, if not all.
     Returns:
         By set of images (``data``) and benchmark: ``score``, ``score_low``, ``score_high (model)`` at the chosen layer, with
         its ``dimensionality``; ``ceiling_lower``, ``ceiling_upper``; ``difference`` to backprop, ``low``, ``high``, ``p``,
@@ -65,6 +74,7 @@ def compute(quick: bool = False, *, folder: Path | None = None, workers: int = 0
         seeds. ``task_accuracy (model)``. NaN where a model is not part of a set.
     """
     parts = PARTS[size_of(quick)]
+    parts = {name: parts[name].with_seeds_from(first_seed) for name in sets or parts}
     workers = workers or (1 if quick else os.cpu_count() or 1)
     with TemporaryDirectory() as temporary:
         found = {name: _tables(part, (folder or Path(temporary)) / name, workers) for name, part in parts.items()}
@@ -243,14 +253,14 @@ def _halves(final: pd.DataFrame) -> xr.DataArray:
     return pd.concat(rows).set_index(["benchmark", "rule", "half"])["other_seeds"].to_xarray()
 
 
-def main(folder: Path, quick: bool = False) -> list[Path]:
+def main(folder: Path, quick: bool = False, first_seed: int = 0, sets: Iterable[str] | None = None) -> list[Path]:
     """Compute, print what was found, and write netCDF, tables and figures into ``folder``; returns their paths.
 
     Args:
         folder: for results; also keeps the studies.
-        quick: see ``compute``.
+        quick, first_seed, sets: see ``compute``.
     """
-    dataset = compute(quick, folder=folder)
+    dataset = compute(quick, folder=folder, first_seed=first_seed, sets=sets)
     print("\n".join(words(dataset)))
     drawn: dict[str, Callable[[xr.Dataset], Figure]] = {
         "scores": plot_scores,

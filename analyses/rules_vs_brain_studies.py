@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data_loaders import load_benchmark, load_dataset
 from neurocompare.errors import DataUnavailable
@@ -54,6 +54,10 @@ class Part:
 
     spec: StudySpec
     pixels: tuple[int, ...]
+
+    def with_seeds_from(self, first: int) -> Part:
+        """The same with other seeds: ``first`` is added to each."""
+        return replace(self, spec=self.spec.model_copy(update={"seeds": tuple(first + s for s in self.spec.seeds)}))
 
 
 def _part(

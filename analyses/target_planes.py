@@ -90,7 +90,7 @@ class Plane:
         return -self.layer.transpose(self.layer.activate_vjp(self.layer.affine(h), self.layer(h) - self.goal))
 
 
-def geometry(planes: int, stages: Iterable[int] = STAGES) -> xr.Dataset:
+def geometry(planes: int, stages: Iterable[int] = STAGES, first_seed: int = 0) -> xr.Dataset:
     """Random planes, while their inverses learn.
 
     Returns:
@@ -101,15 +101,15 @@ def geometry(planes: int, stages: Iterable[int] = STAGES) -> xr.Dataset:
     stages = tuple(stages)
     error = np.empty((planes, len(stages)))
     angles, lowers = np.empty((2, len(WAYS), planes, len(stages), len(STEPS)))
-    for seed in range(planes):
-        plane = Plane(seed)
+    for number in range(planes):
+        plane = Plane(first_seed + number)
         h = plane.activities(SAMPLES)
         for i, _ in enumerate(plane.learn_inverse(stages)):
-            error[seed, i] = float((plane.restored(h) - h).square().sum(1).mean().sqrt())
+            error[number, i] = float((plane.restored(h) - h).square().sum(1).mean().sqrt())
             for w, k in np.ndindex(len(WAYS), len(STEPS)):
                 target = plane.target(WAYS[w], h, STEPS[k])
-                angles[w, seed, i, k] = float(angle(target - h, plane.descent(h)).mean())
-                lowers[w, seed, i, k] = float((plane.cost(target) < plane.cost(h)).double().mean())
+                angles[w, number, i, k] = float(angle(target - h, plane.descent(h)).mean())
+                lowers[w, number, i, k] = float((plane.cost(target) < plane.cost(h)).double().mean())
     dims = ("way", "plane", "stage", "step")
     return xr.Dataset(
         {"reconstruction": (("plane", "stage"), error), "plane_angle": (dims, angles), "lowers": (dims, lowers)},

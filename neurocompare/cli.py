@@ -353,11 +353,12 @@ def analysis(
     name: Annotated[str, typer.Argument(help="See `list analyses`.")],
     out: Folder,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, in seconds to a minute.")] = False,
+    first_seed: Annotated[int, typer.Option(min=0, help="Networks have the seeds from this on.")] = 0,
 ) -> None:
     """Recompute a published result."""
     if name not in ANALYSES:
         raise unknown_name("analysis", name, ANALYSES)
-    show_paths(ANALYSES[name](out, quick))
+    show_paths(ANALYSES[name](out, quick, first_seed))
 
 
 def _figures(table: pd.DataFrame, folder: Path) -> list[Path]:

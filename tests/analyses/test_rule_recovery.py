@@ -39,7 +39,7 @@ def found(tmp_path_factory):
         folder = tmp_path_factory.mktemp("recovery")
         dataset = rule_recovery.compute(quick=True, folder=folder)
         patch.setattr(rule_recovery.figures, "save", functools.partial(rule_recovery.figures.save, formats=("png",)))
-        patch.setattr(rule_recovery, "compute", lambda quick, folder: dataset)
+        patch.setattr(rule_recovery, "compute", lambda quick, folder, first_seed: dataset)
         paths = rule_recovery.main(folder, quick=True)
     return paths, xr.load_dataset(folder / "rule_recovery.nc", engine="scipy"), dataset
 

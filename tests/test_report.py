@@ -18,6 +18,7 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr, t
 from written_study import ACCURACY, LAYERS, REASON, SPEC, finished, layers, save_runs, written
+from written_study import training as training_of
 
 from data_loaders import load_benchmark
 from neurocompare import plot, report
@@ -195,6 +196,36 @@ def test_accuracy_is_drawn_against_the_score_of_each_network_and_of_their_mean(p
     np.testing.assert_allclose(mean["y"], [chosen["raw"].mean()])
     low, high = interval(np.array(few["x"]))
     np.testing.assert_allclose(mean["error_x"]["array"], [(high - low) / 2])
+
+
+def test_scores_along_training_are_means_over_seeds_at_each_step(tmp_path):
+    training = SPEC.training.model_copy(update={"snapshots": (2, 20)})
+    study = written(tmp_path, SPEC.model_copy(update={"training": training}))
+    page = Page(report.write(study, tmp_path / "report.html", representations=False).read_text())
+    last = training_of("backprop", 0)["epochs"] * (1437 // 64)
+    table = study.learning_table().query("model == 'backprop' and benchmark == 'simulated.rdm'")
+    trace = trace_of(page.json("along-0-data"), "backprop")
+    assert trace["x"] == [2, 20, last]
+    for step, y, half, text in zip(trace["x"], trace["y"], trace["error_y"]["array"], trace["text"], strict=True):
+        chosen = tables.chosen_layers(table[table["step"] == step])
+        assert y == pytest.approx(chosen["raw"].mean())
+        low, high = interval(chosen["raw"].to_numpy())
+        assert half == pytest.approx((high - low) / 2)
+        assert f"after {step} steps, accuracy {chosen['task_accuracy'].mean():.1%}" in text
+    assert "Along training" in page.words and "n = 3 seeds per model." in page.words
+
+
+def test_without_snapshots_there_is_nothing_along_training(page):
+    assert "Along training" not in page.words
+
+
+def test_of_one_seed_each_layer_has_a_line_along_training(tmp_path):
+    training = SPEC.training.model_copy(update={"snapshots": (2,)})
+    study = written(tmp_path, SPEC.model_copy(update={"seeds": (5,), "training": training, **SMALL}))
+    page = Page(report.write(study, tmp_path / "report.html", representations=False).read_text())
+    lines = [trace for trace in page.json("along-0-data")["data"] if trace["meta"] == "backprop"]
+    assert [trace["text"][0].partition(", ")[2].partition("<br>")[0] for trace in lines] == list(LAYERS)
+    assert all(trace.get("error_y") is None for trace in lines)
 
 
 def test_every_number_of_the_table_leads_to_the_netcdf_that_holds_it(source, study):

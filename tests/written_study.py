@@ -53,10 +53,11 @@ def written(folder: Path, spec: StudySpec = SPEC) -> Study:
     benchmarks = {name: load_benchmark(name) for name in spec.benchmarks}
     ceilings = {(b, m): METRICS[m].ceiling(benchmarks[b].data) for b, ms in spec.benchmarks.items() for m in ms}
     for entry in study.entries:
-        for cell in study.cells_of(entry):
+        cells = [(step, cell) for step in study.models.steps(entry) for cell in study.cells_of(entry, step)]
+        for step, cell in cells:
             benchmark, metric = benchmarks[cell.benchmark], METRICS[cell.metric]
             ceiling = ceilings[cell.benchmark, cell.metric]
-            description = describe(entry)
+            description = describe(entry, step)
             try:
                 scored = score_layers(description, layers(entry, benchmark), benchmark, metric, ceiling)
             except InputError as reason:
@@ -79,11 +80,13 @@ def layers(entry: Entry, benchmark: Benchmark) -> dict[str, Representation]:
     }
 
 
-def describe(entry: Entry) -> dict:
-    """Provenance of a model as a study writes it."""
+def describe(entry: Entry, step: int | None = None) -> dict:
+    """Provenance of a model as a study writes it, after so many steps or at the end."""
     told = {"model": entry.name, "seed": entry.seed, "weights_sha256": "0" * 64}
     if entry.name in RULES:
         told["training"] = training(entry.name, entry.seed or 0)
+        if step is not None:
+            told["training"] |= {"step": step, "test_accuracy": told["training"]["test_accuracy"] - 1 / step}
     return told
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from neurocompare.inference import over_seeds, seed_interval
+from neurocompare.inference.layers import CHOSEN
 from neurocompare.report.style import (
     CEILING,
     INK,
@@ -128,6 +129,24 @@ def against_accuracy(chosen: pd.DataFrame) -> list[Chart]:
         figure.update_xaxes(title_text="test accuracy in the task trained on", tickformat="~%", showgrid=True)
         note = f"{_counts(trained.groupby('model')['seed'].nunique())}."
         charts.append(Chart(f"accuracy-{index}", benchmark, note, figure, benchmark, metric))
+    return charts
+
+
+def along_training(chosen: pd.DataFrame) -> list[Chart]:
+    """Score against the steps that were taken: means over seeds with their intervals, or of one seed each layer.
+
+    Args:
+        chosen: one row per model, step and seed, or, of a model with one seed, one per layer.
+    """
+    charts = []
+    for index, (benchmark, metric, part) in enumerate(panels(chosen)):
+        figure = blank(320, metric_label(metric))
+        _frame(figure, part, part["raw"])
+        for (model, layer), own in part.dropna(subset="raw").groupby(["model", "layer"], sort=False):
+            _course(figure, str(model), "" if layer == CHOSEN else f", {literal(str(layer))}", own)
+        figure.update_xaxes(title_text="steps of training", type="log", showgrid=True, **_steps(part))
+        note = f"{_counts(part.groupby('model')['seed'].nunique())}."
+        charts.append(Chart(f"along-{index}", benchmark, note, figure, benchmark, metric))
     return charts
 
 
@@ -251,11 +270,32 @@ def _cloud(figure: go.Figure, model: str, own: pd.DataFrame) -> None:
                            error_x=_bars(model, x), error_y=_bars(model, y))  # fmt: skip
 
 
-def _bars(model: str, values: pd.Series) -> dict[str, Any] | None:
-    """Half of the 95 % t interval over seeds, where there are enough."""
-    _, high = seed_interval(values.to_numpy())
-    bars = {"type": "data", "array": [high - values.mean()], "color": colour_of(model), "thickness": 1.3, "width": 0}
-    return bars if np.isfinite(high) else None
+def _course(figure: go.Figure, model: str, layer: str, own: pd.DataFrame) -> None:
+    steps = [(step, part["raw"], part["task_accuracy"].mean()) for step, part in own.groupby("step")]
+    texts = [
+        f"<b>{literal(shown(model))}</b>{layer}<br>after {step} steps, accuracy {accuracy:.1%}<br>"
+        f"score {number(values.mean())}, {values.size} seed{'s' if values.size > 1 else ''}"
+        for step, values, accuracy in steps
+    ]
+    figure.add_scatter(
+        x=[step for step, _, _ in steps], y=[values.mean() for _, values, _ in steps], text=texts, meta=model,
+        hovertemplate="%{text}<extra></extra>", mode="lines+markers", line=line_of(model), marker=marker_of(model),
+        error_y=_bars(model, *(values for _, values, _ in steps)),
+    )  # fmt: skip
+
+
+def _steps(part: pd.DataFrame) -> dict[str, Any]:
+    """Ticks where networks were scored, and room beside them."""
+    steps = sorted(int(step) for step in part["step"].unique())
+    return {"tickvals": steps, "ticktext": list(map(str, steps)),
+            "range": [np.log10(steps[0] / 1.3), np.log10(steps[-1] * 1.3)]}  # fmt: skip
+
+
+def _bars(model: str, *samples: pd.Series) -> dict[str, Any] | None:
+    """Half of the 95 % t interval of each sample over seeds, where there are enough."""
+    half = [seed_interval(values.to_numpy())[1] - values.mean() for values in samples]
+    bars = {"type": "data", "array": half, "color": colour_of(model), "thickness": 1.3, "width": 0}
+    return bars if np.isfinite(half).all() else None
 
 
 def _level(figure: go.Figure, untrained: pd.DataFrame) -> None:

@@ -68,6 +68,7 @@ def page(record: Record, geometries: Sequence[Geometry] = (), without: Sequence[
             contrast_rows=found.to_dict("records"),
             no_contrasts=reason,
             accuracy=charts.against_accuracy(chosen),
+            along=charts.along_training(tables.chosen_along(record.learning)) if len(record.learning) else [],
             atlases=[atlas(geometry, index) for index, geometry in enumerate(geometries)],
             without=without,
             rows=rows,

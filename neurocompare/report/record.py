@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -42,6 +42,7 @@ class Record:
         scores: of each file the attributes of its data, in order; ``provenance`` parsed.
         spec: of the study; None for a table from elsewhere.
         missing: what the study wants and has not got.
+        learning: as ``Study.learning_table`` makes it; empty where nothing was scored along training.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Record:
     scores: Sequence[Mapping[str, Any]] = ()
     spec: StudySpec | None = None
     missing: Sequence[Missing] = ()
+    learning: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def provenances(self) -> list[Mapping[str, Any]]:
@@ -111,7 +113,9 @@ def read(study: Study, beside: Path) -> Record:
     if not tables:
         raise InputError(f"{study.folder} holds no scores yet; run the study first")
     open_ = [row for row in study.status().to_dict("records") if row["state"] != "done"]
-    return Record(study.spec.name, pd.concat(tables, ignore_index=True), scores, study.spec, _missing(open_))
+    learning = study.learning_table() if study.spec.training.snapshots else pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True)
+    return Record(study.spec.name, table, scores, study.spec, _missing(open_), learning)
 
 
 def _missing(rows: list[dict[Any, Any]]) -> list[Missing]:

@@ -89,6 +89,11 @@ def chosen_layers(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def chosen_along(learning: pd.DataFrame) -> pd.DataFrame:
+    """The same at each step of a table along training."""
+    return pd.concat([chosen_layers(part) for _, part in learning.groupby("step")], ignore_index=True)
+
+
 def glance(record: Record, chosen: pd.DataFrame) -> Glance:
     """Mean scores of all models on all benchmarks.
 

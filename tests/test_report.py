@@ -20,7 +20,7 @@ from scipy.stats import spearmanr, t
 from written_study import ACCURACY, LAYERS, REASON, SPEC, finished, layers, save_runs, written
 from written_study import training as training_of
 
-from data_loaders import load_benchmark
+from data_loaders import LOADERS, load_benchmark
 from neurocompare import plot, report
 from neurocompare.controls import CONTROLS
 from neurocompare.errors import DataUnavailable, InputError
@@ -439,6 +439,17 @@ def test_mixed_versions_are_named():
     made = methods.Methods(Record("x", record.table, [score, other]))
     software = dict(made.paragraphs)["Software"][0]
     assert f"{HOSTILE[0]} {HOSTILE[1]} and 9" in software and "several versions" in software
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_what_networks_learn_is_cited(name):
+    (score,) = hostile()[0].scores
+    trained = {"model": "backprop", "seed": 0, "training": {**training_of("backprop", 0), "dataset": name}}
+    provenance = {**score["provenance"], "model": trained}
+    table = hostile()[0].table.assign(model="backprop")
+    made = methods.Methods(Record("x", table, [{**score, "provenance": provenance}]))
+    (text,) = [text for _, texts in made.paragraphs for text in texts if "were trained on" in text]
+    assert f"were trained on {name.replace('_', ' ')} [@" in text
 
 
 def test_works_of_the_same_authors_and_year_are_told_apart_by_letters():

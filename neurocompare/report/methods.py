@@ -29,7 +29,15 @@ _OF_METRIC: dict[str, tuple[str, ...]] = {
 }
 _OF_CONTROL = {"shuffled_labels": ("zhang2017",), "hmax_c2": ("serre2007",)}
 _OF_OPTIMIZER = {"Adam": ("kingma2015",)}
-_OF_DATASET = {"digits": ("alpaydin1998",), "cifar10_jpeg": ("krizhevsky2009",)}
+_OF_DATASET: dict[str, tuple[str, ...]] = {
+    "digits": ("alpaydin1998",),
+    "cifar10_jpeg": ("krizhevsky2009",),
+    "tiny_imagenet40": ("le2015",),
+    "spoken_words": ("jackson2018",),
+    "speakers": ("jackson2018",),
+    "everyday_sounds": ("piczak2015",),
+    "hearing": ("jackson2018", "piczak2015"),
+}
 _OF_PACKAGE = {
     "torch": ("paszke2019",),
     "numpy": ("harris2020",),

@@ -26,7 +26,7 @@ from PIL import Image
 from scipy.stats import t as student
 
 from analyses._results import write
-from analyses.rules_vs_brain_figures import MATCHINGS, plot, plot_learning, plot_resolution, plot_scores
+from analyses.rules_vs_brain_figures import MATCHINGS, plot, plot_learning, plot_resolution, plot_scores, swept
 from analyses.rules_vs_brain_studies import FEW_RULES, PARTS, Part, size_of
 from analyses.rules_vs_brain_words import words
 from neurocompare import plot as figures
@@ -262,11 +262,9 @@ def main(folder: Path, quick: bool = False, first_seed: int = 0, sets: Iterable[
     """
     dataset = compute(quick, folder=folder, first_seed=first_seed, sets=sets)
     print("\n".join(words(dataset)))
-    drawn: dict[str, Callable[[xr.Dataset], Figure]] = {
-        "scores": plot_scores,
-        "learning": plot_learning,
-        "resolution": plot_resolution,
-    }
+    drawn: dict[str, Callable[[xr.Dataset], Figure]] = {"scores": plot_scores, "learning": plot_learning}
+    if swept(dataset).sizes["data"]:
+        drawn["resolution"] = plot_resolution
     paths = write("rules_vs_brain", dataset, plot(dataset), folder)
     for name, draw in drawn.items():
         paths += figures.save(draw(dataset), folder / f"rules_vs_brain_{name}")

@@ -101,8 +101,13 @@ def plot_resolution(dataset: xr.Dataset) -> Figure:
             axis.set_xticks(pixels, [str(p) for p in pixels])
             axis.minorticks_off()
 
-    swept = dataset["at_pixels"].notnull().any(["benchmark", "rule"]).sum("pixels") > 1
-    return _panels(dataset.isel(data=swept.values), draw, "stimuli (pixels a side)", "at_pixels")
+    return _panels(swept(dataset), draw, "stimuli (pixels a side)", "at_pixels")
+
+
+def swept(dataset: xr.Dataset) -> xr.Dataset:
+    """The sets of images whose networks were shown stimuli of several resolutions; it may be none."""
+    several = dataset["at_pixels"].notnull().any(["benchmark", "rule"]).sum("pixels") > 1
+    return dataset.isel(data=several.values)
 
 
 def _by_data(dataset: xr.Dataset) -> list[tuple[str, xr.Dataset]]:

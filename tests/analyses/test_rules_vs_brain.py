@@ -114,6 +114,12 @@ def test_the_small_version_has_every_number(dataset):
     assert (part["low"] <= part["difference"]).all()
 
 
+def test_where_no_resolution_was_swept_the_other_figures_are_there(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(analysis, "compute", lambda *_, **__: dataset.assign(at_pixels=dataset["at_pixels"] * np.nan))
+    made = {path.name for path in analysis.main(tmp_path, quick=True) if path.suffix == ".png"}
+    assert made == {"rules_vs_brain.png", "rules_vs_brain_scores.png", "rules_vs_brain_learning.png"}
+
+
 def test_files_and_words(paths, dataset):
     names = {path.name for path in paths}
     assert {f"rules_vs_brain{kind}.png" for kind in ("", "_scores", "_learning", "_resolution")} <= names

@@ -65,7 +65,7 @@ OURS = {
 }
 SAME = ("V1 model", "HMAX-C2", "silhouette")  # meant to be the same model
 
-Key = tuple[str, int]  # a model and its seed; 0 where it has none
+Key = tuple[str, int]  # a model and its seed; the first one where it has none
 
 
 @dataclass(frozen=True)
@@ -143,18 +143,18 @@ def all_models(size: Size, runs: Mapping[Key, Run]) -> tuple[dict[Key, Model | G
     of_backprop = {seed: runs["backprop", seed] for seed in size.seeds}
     for seed, run in of_backprop.items():
         found[PERMUTED, seed] = CONTROLS[PERMUTED].make(run.net, run.preprocess, seed)
-    missing = ""
+    missing, first = "", size.seeds[0]
     try:
-        found[IMAGENET, 0] = imagenet_model()
+        found[IMAGENET, first] = imagenet_model()
     except InputError as error:  # also what is raised where timm is not installed
         missing = str(error)
-    run = of_backprop[size.seeds[0]]  # gives the pixels their size
+    run = of_backprop[first]  # gives the pixels their size
     for name in size.controls:
-        found[name, 0] = CONTROLS[name].make(run.net, run.preprocess, 0)
-    found[BIT, 0] = category_labels(("animate",))
+        found[name, first] = CONTROLS[name].make(run.net, run.preprocess, first)
+    found[BIT, first] = category_labels(("animate",))
     for name in size.benchmarks:
         if any(can_model(name, other) for other in size.benchmarks):
-            found[name, 0] = region(load_benchmark(name), each_subject=False)
+            found[name, first] = region(load_benchmark(name), each_subject=False)
     return found, missing
 
 

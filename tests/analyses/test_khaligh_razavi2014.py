@@ -283,7 +283,7 @@ def computed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(krk_models.SIZES, "quick", TINY)
         patch.setattr(krk_models.lite0, "weights_file", lambda: None)
-        return folder, krk.compute(quick=True, folder=folder)
+        return folder, krk.compute(quick=True, folder=folder, first_seed=3)
 
 
 @needs_mirror
@@ -305,14 +305,14 @@ def test_the_known_numbers_of_the_92_images_come_out(computed):
 def test_layers_are_scored_as_the_metrics_score_them(computed):
     folder, found = computed
     benchmark = krk.load_benchmark(HUMAN)
-    run = Run.load(folder / "networks_quick" / "backprop-seed1")
+    run = Run.load(folder / "networks_quick" / "backprop-seed4")
     represented = probe(run.model(), benchmark.stimuli)
     for variable, metric in (("layer_tau", METRICS["rsa_tau_a"]), ("layer_tau_group", METRICS["krk2014"])):
         expected = [metric.aggregate(metric.score(layer, benchmark.data))[0] for layer in represented.values()]
         np.testing.assert_allclose(krk_words.at_layer(found, variable, "backprop", HUMAN)[:, 1], expected)
     weighted = METRICS["weighted_rsa"].score_together(represented, benchmark.data)
     assert krk_words.at_point(found, HUMAN, "backprop", WEIGHTED)[1] == pytest.approx(float(weighted.mean()))
-    assert float(found["accuracy"].sel(rule="backprop", seed=1)) == run.record["test_accuracy"]
+    assert float(found["accuracy"].sel(rule="backprop", seed=4)) == run.record["test_accuracy"]
 
 
 @needs_mirror

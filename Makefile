@@ -15,11 +15,13 @@ study: $(VENV)/.installed
 	$(BIN)/neurocompare run -o $(OUT)
 
 # A process for each core, with one thread; a file's tests stay together, as they share what is costly to prepare.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.tested
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

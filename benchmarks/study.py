@@ -119,10 +119,10 @@ def workers(folder: Path) -> None:
         figures = f"{one:.1f} s, {two:.1f} s, ratio"
         line(f"2 workers against 1, 40 cells, {epochs} epochs, equal tables", figures, one / two, TARGETS["workers"],
              least=True)  # fmt: skip
+        halves = [spec.model_copy(update={"rules": FOUR[k::2]}) for k in (0, 1)]
         with ThreadPoolExecutor(2) as pool:  # each waits for a process
-            halves = [pool.submit(measured, "run", folder / f"{epochs}_half{k}", spec.model_copy(update={"rules": FOUR[k::2]}))
-                      for k in (0, 1)]  # fmt: skip
-        floor = one / max(half.result()["s"] for half in halves)
+            runs = [pool.submit(measured, "run", folder / f"{epochs}_{half.rules[0]}", half) for half in halves]
+        floor = one / max(run.result()["s"] for run in runs)
         print(f"(two processes of one worker, half of the rules each, at once, imports not counted: {floor:.2f})")
 
 

@@ -44,7 +44,7 @@ NETWORK = {"architecture": "convnet", "channels": [16, 32, 64], "hidden": [128]}
 SMALL = {"architecture": "convnet", "channels": [4], "hidden": [8]}
 QUICK = {"epochs": 1, "batch_size": 32, "items": 64}
 METRIC_OF = {"simulated.rdm": "rsa_spearman", "simulated.units": "ridge"}  # two cells for each model
-EPOCHS = (10, 60, 180)  # of the digits: a quarter of a minute of one worker, one minute, and three; workers take seconds to start
+EPOCHS = (10, 60, 180)  # of the digits: 15 s, a minute, three minutes of one worker; workers take seconds to start
 TARGETS = {"workers": 1.7, "overhead": 0.050, "cells": 5.0, "memory": 64}
 MANY, SIZES = 10_000, (50, 200, 800)
 

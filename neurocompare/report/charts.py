@@ -15,8 +15,8 @@ import plotly.graph_objects as go
 
 from neurocompare.inference import over_seeds, seed_interval
 from neurocompare.inference.layers import CHOSEN
+from neurocompare.plot import CEILING
 from neurocompare.report.style import (
-    CEILING,
     INK,
     MUTED,
     colour_of,

@@ -13,7 +13,6 @@ from neurocompare.metrics import METRICS
 from neurocompare.plot import style_of
 from neurocompare.rules import RULES
 
-CEILING = "#DDDDDD"
 NOTHING = "–"  # an en dash alone stands for what is not there
 INK, MUTED = "#1F2328", "#59636E"
 _DASHES = {"-": ("solid", ""), "--": ("dash", "5 3"), ":": ("dot", "1.5 2.5"), "-.": ("dashdot", "6 2.5 1.5 2.5")}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -217,7 +217,7 @@ class Study:
         Raises:
             InputError: there is none yet, or a score is damaged.
         """
-        finished = self._finished()
+        finished = self._done(self.all_cells)
         if not finished:
             reasons = [reason for cell in self.all_cells if (reason := self.cells.reason(cell))]
             why = f"; {len(reasons)} failed, the first for {reasons[0]}" if reasons else "; run the study first"
@@ -230,10 +230,8 @@ class Study:
         Raises:
             InputError: a score is damaged.
         """
-        present, _ = self.cells.present()
         entries = [entry for entry in self.entries if entry.name in self.spec.rules]
-        finished = [cell for entry in entries for cell in self._cells_at_all_steps(entry) if cell in present]
-        rows = self._rows.of(finished)
+        rows = self._rows.of(self._done(cell for entry in entries for cell in self._cells_at_all_steps(entry)))
         return rows.astype({"step": int}) if len(rows) else rows
 
     def status(self) -> pd.DataFrame:
@@ -267,9 +265,10 @@ class Study:
         """All scores that it is to have, those along training, too."""
         return [cell for entry in self.entries for cell in self._cells_at_all_steps(entry)]
 
-    def _finished(self) -> list[Cell]:
+    def _done(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Those that have a score, by one look at the folder."""
         present, _ = self.cells.present()
-        return [cell for cell in self.all_cells if cell in present]
+        return [cell for cell in cells if cell in present]
 
     @cached_property
     def _rows(self) -> Rows:
@@ -277,8 +276,7 @@ class Study:
 
     def _remove_damaged(self) -> int:
         """Remove scores that are not what was written, to be computed again; returns how many."""
-        present, _ = self.cells.present()
-        damaged = self._rows.check(cell for cell in self.all_planned if cell in present)
+        damaged = self._rows.check(self._done(self.all_planned))
         for cell, error in damaged.items():
             log.warning("%s: it is computed again", error)
             self.cells.score(cell).unlink()
